@@ -1,0 +1,21 @@
+"""Rewrite the files of this folder."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import _gen as gen
+
+x, w = gen.ints(1, (1, 1, 12)), gen.ints(2, (1, 1, 3))
+gen.Case(
+    about="padding the whole field before the first frame leaves no delay",
+    inputs={"x": ("[1, 1, S]", x)},
+    weights={"w": w},
+    body="y = conv(x, w, 0.0, padding = [(2, 0)]);",
+    outputs={"y": gen.conv(x, w, pads=[(2, 0)])},
+    length=12,
+    pulses=[1, 2, 4],
+    delay=[0],
+    counts={"pulse": {"Conv": 1, "Delay": 1, "PulsePad": 1}},
+).write(__file__)

@@ -1,0 +1,318 @@
+"""Worker process of the engine `tract`: the only module that loads its native library.
+
+How the end of the stream is told. The package has no call to set a symbol, so the model gets one
+more input that nothing reads, of shape `[2*S, 2*S, 0]`. Two dims that name S keep it from being a
+stream; the zero keeps it free of memory. At run time a tensor of shape `[2*n, 2*n, 0]` binds S to
+n for that turn; the odd shape `[1, 1, 0]` has no solution for S, which then stays unbound for that
+turn, and the package accepts it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tract_ref_suites.engines import workers
+from tract_ref_suites.engines.protocol import Array, Chunking, filler
+
+# Loaded by name: the package is an optional extra, and this file must type-check without it.
+tract: Any = importlib.import_module("tract")
+
+END = "tract_ref_end_of_stream"
+_UNBOUND = (1, 1, 0)
+_ARCHIVES = (".tar", ".tgz", ".tar.gz")
+_GRAPH = re.compile(r"^(\s*graph\s+[^(\s]+\s*\()([^)]*)(\)\s*->\s*\([^)]*\)\s*\{)", re.MULTILINE)
+_VERSION = re.compile(r"^\s*version\s+[\d.]+\s*;", re.MULTILINE)
+_CORE = re.compile(r"^\s*extension\s+tract_registry\s+tract_core\s*;", re.MULTILINE)
+
+
+class _DeclinedError(Exception):
+    """The engine declines the case at a stage."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(stage, reason)
+        self.stage = stage
+        self.reason = reason
+
+
+@contextmanager
+def _stage(name: str) -> Iterator[None]:
+    # The engine's border: the package raises TractError, and TypeError or ctypes errors for what
+    # its Python layer does not know.
+    try:
+        yield
+    except _DeclinedError:
+        raise
+    except Exception as error:
+        reason = one_line(str(error)) or type(error).__name__
+        # Loading runs the declutter passes too.
+        during_declutter = name == "read" and "declutter" in reason.lower()
+        raise _DeclinedError("declutter" if during_declutter else name, reason) from error
+
+
+def one_line(text: str) -> str:
+    """Join an error and its chain of causes on one line, without the back-trace."""
+    text = text.split("Stack backtrace:")[0]
+    lines = [re.sub(r"^\s*(\d+:\s)?\s*", "", line).rstrip() for line in text.splitlines()]
+    return ": ".join(line for line in lines if line and line != "Caused by:")
+
+
+def handle(request: workers.Meta, arrays: list[Array]) -> tuple[workers.Meta, list[Array]]:
+    """Answer one request: `call` is `run` or `stream`."""
+    inputs = dict(zip(request["names"], arrays, strict=True))
+    try:
+        if request["call"] == "run":
+            return {}, _run(Path(request["path"]), inputs)
+        with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
+            return _stream(request, inputs, Path(scratch))
+    except _DeclinedError as declined:
+        return {"refused": [declined.stage, declined.reason]}, []
+
+
+def _load(path: Path) -> Any:
+    with _stage("read"):
+        if path.suffix == ".onnx":
+            return tract.onnx().load(path).into_model()
+        return _nnef().load(path if path.name.endswith(_ARCHIVES) else path.parent)
+
+
+@cache
+def _nnef() -> Any:
+    # Building the context takes ten times as long as loading a small model with it.
+    return tract.nnef().with_pulse().with_tract_extra().with_tract_transformers().with_onnx()
+
+
+def _run(path: Path, inputs: Mapping[str, Array]) -> list[Array]:
+    model = _load(path)
+    ordered = _in_order(_input_names(model), inputs)
+    with _stage("plan"):
+        runnable = model.into_runnable()
+    with _stage("run"):
+        return [_to_numpy(tensor) for tensor in runnable.run(ordered)]
+
+
+def _to_numpy(tensor: Any) -> Array:
+    try:
+        return tensor.to_numpy()
+    except tract.TractError:
+        # Symbolic dims have no numpy type; a value that names no symbol converts.
+        return tensor.convert_to(tract.DatumType.I64).to_numpy()
+
+
+def _input_names(model: Any) -> list[str]:
+    return [model.input_name(slot) for slot in range(model.input_count())]
+
+
+def _in_order(names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+    if len(names) != len(inputs):
+        raise _DeclinedError("run", f"the model has inputs {names}, the case gives {list(inputs)}")
+    if set(names) == set(inputs):
+        return [inputs[name] for name in names]
+    return list(inputs.values())
+
+
+def with_end_input(path: Path, symbol: str, scratch: Path) -> Path:
+    """Copy the model with the extra input; a model without the symbol stays where it is."""
+    if path.suffix == ".onnx":
+        return _onnx_with_end_input(path, symbol, scratch)
+    folder = path.parent
+    if path.name.endswith(_ARCHIVES):
+        folder = scratch / "archive"
+        with tarfile.open(path) as archive:
+            archive.extractall(folder, filter="data")
+    graph = folder / "graph.nnef"
+    text = add_end_input(graph.read_text(encoding="utf-8"), symbol)
+    if text is None:
+        return path
+    copy = scratch / "model"
+    for file in folder.rglob("*"):
+        if file.is_file() and file != graph:
+            link = copy / file.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.resolve())
+    copy.mkdir(exist_ok=True)
+    (copy / "graph.nnef").write_text(text, encoding="utf-8")
+    return copy / "graph.nnef"
+
+
+def add_end_input(text: str, symbol: str) -> str | None:
+    """Return the graph with the extra input, None when it does not declare the symbol."""
+    declared = re.search(rf"^\s*extension\s+tract_symbol\s+{re.escape(symbol)}\s*;", text, re.M)
+    if declared is None or _GRAPH.search(text) is None:
+        return None
+    external = (
+        f"\n  {END} = tract_core_external(shape=[2*{symbol}, 2*{symbol}, 0], datum_type='f32');"
+    )
+    text = _GRAPH.sub(rf"\g<1>\g<2>, {END}\g<3>{external}", text, count=1)
+    if _CORE.search(text) is None:
+        text = _VERSION.sub(r"\g<0>\n\nextension tract_registry tract_core;", text, count=1)
+    return text
+
+
+def _onnx_with_end_input(path: Path, symbol: str, scratch: Path) -> Path:
+    # Loaded here: half of the models are NNEF and do not need the package.
+    onnx: Any = importlib.import_module("onnx")
+    with _stage("read"):
+        model = onnx.load(path)
+    dims = [
+        dim.dim_param for value in model.graph.input for dim in value.type.tensor_type.shape.dim
+    ]
+    if not any(re.search(rf"\b{re.escape(symbol)}\b", dim) for dim in dims):
+        return path
+    shape = [f"2*{symbol}", f"2*{symbol}", 0]
+    extra = onnx.helper.make_tensor_value_info(END, onnx.TensorProto.FLOAT, shape)
+    model.graph.input.append(extra)
+    copy = scratch / "model.onnx"
+    onnx.save(model, copy)
+    return copy
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """One input of the pulsed model; `axis` -1 is fed whole at every turn."""
+
+    name: str
+    array: Array
+    axis: int
+    per_turn: int
+
+    @property
+    def frames(self) -> int:
+        return self.array.shape[self.axis]
+
+    def is_short(self, turn: int) -> bool:
+        return self.axis >= 0 and (turn + 1) * self.per_turn > self.frames
+
+    def at(self, turn: int) -> Array:
+        if self.axis < 0:
+            return self.array
+        start = min(turn * self.per_turn, self.frames)
+        stop = min(start + self.per_turn, self.frames)
+        index = (slice(None),) * self.axis + (slice(start, stop),)
+        piece = self.array[index]
+        missing = list(piece.shape)
+        missing[self.axis] = self.per_turn - (stop - start)
+        if missing[self.axis] == 0:
+            return piece
+        rest = np.full(missing, filler(self.array), dtype=self.array.dtype)
+        return np.concatenate([piece, rest], axis=self.axis)
+
+
+@dataclass(frozen=True)
+class _Sink:
+    """One output of the pulsed model; `needed` and `per_turn` in frames of that output."""
+
+    axis: int
+    delay: int
+    per_turn: int
+    needed: int
+
+    @property
+    def turns(self) -> int:
+        return -(-self.needed // self.per_turn) if self.per_turn > 0 else 0
+
+
+def _stream(
+    request: workers.Meta, inputs: Mapping[str, Array], scratch: Path
+) -> tuple[workers.Meta, list[Array]]:
+    symbol, length = request["symbol"], request["length"]
+    model = _load(with_end_input(Path(request["path"]), symbol, scratch))
+    batch_dims = [fact.dims() for fact in model.output_facts()]
+    with _stage("pulsify"):
+        model.transform(tract.Pulse(request["pulse"], symbol=symbol))
+        feeds = _feeds(model, inputs, request)
+        sinks = _sinks(model, batch_dims, request)
+    chunks = Chunking(request["pulse"], tuple(request["sizes"]), request["end"])
+    if not chunks.is_regular:
+        raise _DeclinedError(
+            "run", f"pushes of {chunks.sizes} frames; it takes pulses of {chunks.pulse} frames only"
+        )
+    # The reader orders the inputs by their statements, so the extra one is found by name.
+    names = _input_names(model)
+    end_slot = names.index(END) if END in names else None
+    with _stage("plan"):
+        state = model.into_runnable().spawn_state()
+    turns: list[list[Array]] = []
+    source_turns = max(-(-feed.frames // max(feed.per_turn, 1)) for feed in feeds if feed.axis >= 0)
+    limit = max([1, source_turns, *(sink.turns for sink in sinks)])
+    for turn in range(limit):
+        tensors = [feed.at(turn) for feed in feeds]
+        if end_slot is not None:
+            is_bound = chunks.end == "known" or any(feed.is_short(turn) for feed in feeds)
+            shape = (2 * length, 2 * length, 0) if is_bound else _UNBOUND
+            tensors.insert(end_slot, np.zeros(shape, np.float32))
+        with _stage("run"):
+            turns.append([_to_numpy(tensor) for tensor in state.run(tensors)])
+    return _collect(turns, sinks)
+
+
+def _feeds(model: Any, inputs: Mapping[str, Array], request: workers.Meta) -> list[_Feed]:
+    """Pair the inputs with the axis and the size that the pulsed model announces for them."""
+    slots = {name: slot for slot, name in enumerate(_input_names(model)) if name != END}
+    axes = [int(axis) for axis in model.property("pulse.input_axes").to_numpy()]
+    feeds: list[_Feed] = []
+    for (name, slot), array in zip(slots.items(), _in_order(list(slots), inputs), strict=True):
+        axis, fact = axes[slot], model.input_fact(slot)
+        wanted = request["axes"].get(name, axis)
+        if wanted != axis:
+            raise _DeclinedError(
+                "pulsify", f'input "{name}": the case streams axis {wanted}, the engine {axis}'
+            )
+        if axis < 0 and request["end"] == "late" and _names(fact.dims(), request["symbol"]):
+            seen = f'input "{name}" is fed whole and names {request["symbol"]}'
+            raise _DeclinedError("run", f"late end: {seen}, which tells the end at once")
+        feeds.append(_Feed(name, array, axis, int(fact.dim(axis)) if axis >= 0 else 0))
+    return feeds
+
+
+def _names(dims: Sequence[Any], symbol: str) -> bool:
+    return any(re.search(rf"\b{re.escape(symbol)}\b", str(dim)) for dim in dims)
+
+
+def _sinks(model: Any, batch_dims: list[list[Any]], request: workers.Meta) -> list[_Sink]:
+    delays = model.property("pulse.delay").to_numpy()
+    axes = model.property("pulse.output_axes").to_numpy()
+    symbol, length, expected = request["symbol"], request["length"], request["expected"]
+    sinks: list[_Sink] = []
+    for slot, (delay, axis) in enumerate(zip(delays.tolist(), axes.tolist(), strict=True)):
+        if axis < 0:
+            sinks.append(_Sink(axis, delay, 0, 0))
+            continue
+        frames = expected[slot] if expected else int(batch_dims[slot][axis].eval({symbol: length}))
+        per_turn = int(model.output_fact(slot).dim(axis))
+        sinks.append(_Sink(axis, delay, per_turn, max(frames, 0) + delay))
+    return sinks
+
+
+def _collect(turns: list[list[Array]], sinks: Sequence[_Sink]) -> tuple[workers.Meta, list[Array]]:
+    """Concatenate each output over the turns along its own stream axis."""
+    outputs: list[Array] = []
+    increments: list[list[int]] = []
+    for slot, sink in enumerate(sinks):
+        pieces = [turn[slot] for turn in turns]
+        if sink.axis < 0:
+            outputs.append(pieces[-1])
+            increments.append([0] * len(pieces))
+        else:
+            outputs.append(np.concatenate(pieces, axis=sink.axis))
+            increments.append([piece.shape[sink.axis] for piece in pieces])
+    meta = {
+        "delay": [sink.delay for sink in sinks],
+        "axes": [sink.axis for sink in sinks],
+        "increments": increments,
+    }
+    return meta, outputs
+
+
+if __name__ == "__main__":
+    workers.serve(handle)

@@ -1,0 +1,164 @@
+"""Plan: the compiled order of a model; what is constant, what has state, which kernel runs what.
+
+A plan is made once per model. Evaluating happens in a `Frame`: buffers laid out for one set of concrete
+shapes, and one list of argument-less steps. A model with a fixed pulse has one frame per session; a
+batch model has one per set of symbol values.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tract_ref.dim import TDim, solve_for
+from tract_ref.errors import EvalError
+from tract_ref.ir.fact import TDIM, Fact, Tensor
+from tract_ref.ir.model import Const, Model, Node, Outlet, Source
+from tract_ref.runtime.frame import Frame
+from tract_ref.runtime.state import Session
+
+_CACHED_FRAMES = 4
+
+
+@dataclass(frozen=True)
+class PulseShape:
+    """Streaming layout of a pulsified model, read from its `pulse.*` properties.
+
+    Attributes:
+        pulse: source frames per turn.
+        symbol: the stream symbol.
+        input_axes: stream axis per input, -1 for inputs that do not stream.
+        output_axes: stream axis per output, -1 for outputs that do not stream.
+        delays: delay per output, in frames of that output.
+        input_lengths: batch length of the stream axis per input.
+        output_lengths: batch length of the stream axis per output.
+    """
+
+    pulse: int
+    symbol: str
+    input_axes: tuple[int, ...]
+    output_axes: tuple[int, ...]
+    delays: tuple[int, ...]
+    input_lengths: tuple[int | TDim, ...]
+    output_lengths: tuple[int | TDim, ...]
+
+    @staticmethod
+    def of(model: Model) -> PulseShape | None:
+        """Return the layout of a pulsified model, None for a batch model."""
+        found = model.properties
+        if "pulse.size" not in found:
+            return None
+        return PulseShape(
+            int(found["pulse.size"]),
+            str(found["pulse.streaming_symbol"]),
+            tuple(int(i) for i in found["pulse.input_axes"]),
+            tuple(int(i) for i in found["pulse.output_axes"]),
+            tuple(int(i) for i in found["pulse.delay"]),
+            tuple(found["pulse.input_lengths"]),
+            tuple(found["pulse.output_lengths"]),
+        )
+
+
+class Plan:
+    """The compiled form of a model.
+
+    Args:
+        model: the model; it must not be edited while the plan is used.
+        keep: inner wires whose values every turn also returns, under `Model.wire_name`.
+        fast: use the kernels of `fast/`; False runs every op's `eval`.
+
+    Raises:
+        InvalidModel: the graph has a cycle.
+    """
+
+    def __init__(self, model: Model, *, keep: Sequence[Outlet] = (), fast: bool = True) -> None:
+        self.model = model
+        self.fast = fast
+        self.keep = tuple(keep)
+        order = model.order()
+        self.consts: dict[Outlet, Tensor] = {
+            Outlet(n.id): n.op.tensor for n in order if isinstance(n.op, Const)
+        }
+        self.nodes: list[Node] = [n for n in order if not isinstance(n.op, Source | Const)]
+        self.stateful: list[Node] = [n for n in self.nodes if n.op.state() is not None]
+        self.streaming = PulseShape.of(model)
+        self.input_facts: dict[str, Fact] = {
+            model.nodes[o.node].name: model.fact(o) for o in model.inputs
+        }
+        self._frames: OrderedDict[tuple[tuple[str, int], ...], Frame] = OrderedDict()
+
+    def session(self, symbols: Mapping[str, int] | None = None) -> Session:
+        """Start a session.
+
+        Args:
+            symbols: symbols known from the first turn on; giving the stream symbol announces the end.
+        """
+        return Session(self, dict(symbols or {}))
+
+    def run(
+        self, inputs: Mapping[str, Tensor], *, symbols: Mapping[str, int] | None = None
+    ) -> dict[str, Tensor]:
+        """Run one turn of a fresh session; returns the outputs (and kept wires) by name."""
+        return self.session(symbols).turn(inputs)
+
+    def bind(self, inputs: Mapping[str, Tensor], symbols: Mapping[str, int]) -> dict[str, int]:
+        """Match input arrays with the input facts and return the symbol values.
+
+        Raises:
+            EvalError: an input is missing or unknown, or its dtype or shape does not match.
+        """
+        unknown = [name for name in inputs if name not in self.input_facts]
+        if unknown:
+            names = ", ".join(self.input_facts)
+            raise EvalError(f"no input is called {unknown[0]!r}", remedy=f"inputs are: {names}")
+        bindings = dict(symbols)
+        for name, fact in self.input_facts.items():
+            if name not in inputs:
+                raise EvalError(f"input {name!r} is missing", remedy=f"feed an array of {fact}")
+            _match(name, fact, inputs[name], bindings)
+        return bindings
+
+    def frame(self, bindings: Mapping[str, int]) -> Frame:
+        """Return the frame for one set of symbol values of a batch model, from a small cache."""
+        key = tuple(sorted(bindings.items()))
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = self.new_frame(bindings)
+            self._frames[key] = frame
+            if len(self._frames) > _CACHED_FRAMES:
+                self._frames.popitem(last=False)
+        self._frames.move_to_end(key)
+        return frame
+
+    def new_frame(self, bindings: Mapping[str, int]) -> Frame:
+        """Lay out buffers for concrete shapes and bind the kernels to them."""
+        return Frame(self.model, self.nodes, self.consts, self.keep, bindings)
+
+
+def _match(name: str, fact: Fact, array: Tensor, bindings: dict[str, int]) -> None:
+    expected = fact.dtype if fact.dtype != TDIM else array.dtype
+    if array.dtype != expected or array.ndim != fact.rank:
+        got = f"{list(array.shape)} {array.dtype}"
+        raise EvalError(f"input {name!r} is {got}; its fact is {fact}")
+    for axis, (dim, size) in enumerate(zip(fact.shape, array.shape, strict=True)):
+        value = dim
+        if isinstance(dim, TDim):
+            free = [s for s in dim.symbols if s not in bindings]
+            if len(free) == 1:
+                solved = solve_for(free[0], _bound(dim, bindings), size)
+                if isinstance(solved, int):
+                    bindings[free[0]] = solved
+                    continue
+            value = _bound(dim, bindings)
+        if isinstance(value, int) and value != size:
+            known = ", ".join(f"{k}={v}" for k, v in sorted(bindings.items()))
+            raise EvalError(
+                f"input {name!r} has {size} positions on axis {axis} where its fact {fact} says "
+                f"{value}" + (f" ({known})" if known else "")
+            )
+
+
+def _bound(dim: TDim, bindings: Mapping[str, int]) -> int | TDim:
+    from_bindings = {s: bindings[s] for s in dim.symbols if s in bindings}
+    return dim.substitute(from_bindings) if from_bindings else dim

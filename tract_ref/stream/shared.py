@@ -1,0 +1,86 @@
+"""Rules that many ops choose, by name: `PULSIFY_V1.use(elementwise, Add, Mul)`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op
+from tract_ref.stream.fact import Linear
+from tract_ref.stream.tables import PulsifyContext
+
+
+def elementwise(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Stream an op that treats every frame of every input alone, at the same index.
+
+    out[t] = f(a[t], b[t], ...)      delay = the largest input delay
+
+    Inputs of smaller delay are delayed. A constant must not extend along the stream axis.
+    """
+    wires, stream = ctx.sync(ctx.inputs)
+    if stream is None:
+        ctx.refuse(
+            "the output depends on the stream length, no input streams",
+            "compute it outside the streamed model",
+        )
+    length = ctx.batch_output().shape[stream.axis]
+    return ctx.wire(op, wires, replace(stream, length=length))
+
+
+def along_tracked_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Stream an op that keeps the stream axis as an independent axis, wherever it puts it.
+
+    The op's axes mapping must connect the stream axis of every streaming input with one axis of
+    output 0; then each frame is treated alone and the op is kept as it is.
+    """
+    tracked: dict[int, Linear] = {}
+    batch_inputs = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
+    mapping = op.axes(batch_inputs, (ctx.batch_output(),))
+    for slot, wire in enumerate(ctx.inputs):
+        stream = ctx.stream(wire)
+        if stream is None:
+            continue
+        axis = mapping.output_axis(slot, stream.axis)
+        if axis is None:
+            ctx.refuse(
+                f"works over the stream axis ({stream.axis} of input {slot}): it would need "
+                "every frame of the stream at once",
+                "apply it to another axis",
+            )
+        tracked[slot] = replace(stream, axis=axis)
+    axes = {stream.axis for stream in tracked.values()}
+    if len(axes) > 1:
+        ctx.refuse(
+            f"streams arrive on different output axes {sorted(axes)}",
+            "a product of two streams grows with their length; bound it by a mask",
+        )
+    _refuse_long_constants(op, ctx, mapping_axis=next(iter(axes)), tracked=tracked)
+    wires, stream = ctx.sync(ctx.inputs)
+    if stream is None:
+        ctx.refuse("no input streams", "compute it outside the streamed model")
+    out_axis = next(iter(axes))
+    length = ctx.batch_output().shape[out_axis]
+    return ctx.wire(op, wires, Linear(out_axis, length, stream.delay, stream.rate))
+
+
+def _refuse_long_constants(
+    op: Op, ctx: PulsifyContext, *, mapping_axis: int, tracked: dict[int, Linear]
+) -> None:
+    """A static input must not extend along the stream axis: its frames would repeat every turn."""
+    batch_inputs = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
+    mapping = op.axes(batch_inputs, (ctx.batch_output(),))
+    for slot in range(len(ctx.inputs)):
+        if slot in tracked:
+            continue
+        axis = mapping.input_axis(0, mapping_axis, slot)
+        if axis is not None and batch_inputs[slot].shape[axis] != 1:
+            ctx.refuse(
+                f"input {slot} is constant but has {batch_inputs[slot].shape[axis]} positions "
+                "along the stream axis",
+                "give it one position there, or make it a stream",
+            )
+
+
+def keep_static(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Keep an op none of whose inputs streams."""
+    return ctx.wire(op, ctx.inputs, *(None for _ in node.outputs))

@@ -1,0 +1,181 @@
+"""PULSIFY_V1 and the context that its rules are given.
+
+A rule never imports a driver and never places a Delay by itself: it says what it needs through the verbs
+of `PulsifyContext`. Registering neither a rule nor a refusal for an op is an error: there is no silent
+generic fallback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NoReturn, Protocol
+
+from tract_ref.ir.fact import Fact, Tensor
+from tract_ref.ir.model import Model, Node, Outlet
+from tract_ref.ir.op import Op
+from tract_ref.ir.rules import RuleTable
+from tract_ref.stream.fact import Linear
+
+FILL_ZERO = "zero"
+FILL_LOWEST = "lowest"
+
+
+class PulsifyContext(Protocol):
+    """What a v1 rule may ask and say about the node it translates."""
+
+    @property
+    def node(self) -> Node:
+        """The batch node."""
+        ...
+
+    @property
+    def batch(self) -> Model:
+        """The batch model, read only."""
+        ...
+
+    @property
+    def pulse(self) -> int:
+        """Source frames per turn."""
+        ...
+
+    @property
+    def symbol(self) -> str:
+        """The stream symbol."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[Outlet, ...]:
+        """The pulsed wires that stand for the node's inputs."""
+        ...
+
+    def batch_input(self, slot: int) -> Fact:
+        """Return the batch fact of an input: shapes in the stream symbol."""
+        ...
+
+    def batch_output(self, slot: int = 0) -> Fact:
+        """Return the batch fact of an output."""
+        ...
+
+    def fact(self, wire: Outlet) -> Fact:
+        """Return the fact of a pulsed wire: the shape of one turn."""
+        ...
+
+    def stream(self, wire: Outlet) -> Linear | None:
+        """Return how a pulsed wire streams, None when it does not."""
+        ...
+
+    def frames(self, wire: Outlet) -> int:
+        """Return the frames that one turn brings on the wire's stream axis."""
+        ...
+
+    def wire(
+        self, op: Op, inputs: tuple[Outlet, ...], *streams: Linear | None, suffix: str = ""
+    ) -> tuple[Outlet, ...]:
+        """Add a node to the pulsed model, with one streaming fact per output.
+
+        An empty suffix gives it the batch node's name.
+        """
+        ...
+
+    def const(self, tensor: Tensor, suffix: str) -> Outlet:
+        """Add a constant that does not stream."""
+        ...
+
+    def restream(self, wire: Outlet, stream: Linear) -> Outlet:
+        """Return the same samples under another streaming fact (a crop of the front is only this)."""
+        ...
+
+    def delay(self, wire: Outlet, delay: int, *, overlap: int = 0) -> Outlet:
+        """Return the wire `delay` frames later, each turn led by `overlap` frames seen before.
+
+        Equal requests on one wire share one Delay; nothing is added for 0 and 0.
+        """
+        ...
+
+    def sync(self, wires: tuple[Outlet, ...]) -> tuple[tuple[Outlet, ...], Linear | None]:
+        """Return the wires delayed to the largest delay among them, and what they share.
+
+        Wires that do not stream pass through. The stream is None when none of them streams.
+
+        Raises:
+            Refused: two of them stream on axes of different rank positions, at different rates, or
+                with lengths known to differ.
+        """
+        ...
+
+    def window(
+        self,
+        wire: Outlet,
+        *,
+        field: int,
+        stride: int,
+        before: int = 0,
+        after: int = 0,
+        fill: str | Tensor = FILL_ZERO,
+        length: object = None,
+    ) -> tuple[Outlet, Linear]:
+        """Return the wire with exactly the frames that the windows of this turn read.
+
+        Window j of the op reads frames [j*stride, j*stride + field] of what is returned, unpadded.
+
+        Args:
+            wire: a streaming wire.
+            field: (K - 1) * dilation, in frames of `wire`.
+            stride: frames of `wire` between two windows.
+            before: padding before the first frame.
+            after: padding after the last frame; not 0 makes the op end-sensitive.
+            fill: what padding holds: FILL_ZERO, FILL_LOWEST, or a rank-0 tensor.
+            length: batch length of the output on the stream axis, a Dim; by default the one of
+                the batch node's first output.
+
+        Returns:
+            The wire and the streaming fact of the op's output.
+
+        Raises:
+            Refused: the frames per turn are not a multiple of the stride.
+        """
+        ...
+
+    def late_end(self, wire: Outlet) -> int:
+        """Return how many frames later `wire` must come for its end to be known in time.
+
+        An op that does something at the end of its input must not see frame `length` before the
+        length is known (spec/pulse.md 8.20).
+        """
+        ...
+
+    def pad(
+        self,
+        wire: Outlet,
+        *,
+        before: int,
+        after: int,
+        mode: str,
+        value: Tensor | None,
+        delay: int,
+        overlap: int = 0,
+    ) -> Outlet:
+        """Overwrite the frames around the stream of `wire` with padding, in place.
+
+        Args:
+            wire: frames [0, overlap) of each turn were already seen by the previous one.
+            before: frames of padding before the first frame.
+            after: frames of padding after the last one.
+            mode: `constant` or `edge`.
+            value: the constant.
+            delay: where frame 0 stands in the raw frames of `wire`.
+            overlap: frames seen before, at the front of each turn.
+        """
+        ...
+
+    def refuse(self, reason: str, remedy: str) -> NoReturn:
+        """Decline the node.
+
+        Raises:
+            Refused: always.
+        """
+        ...
+
+
+PulsifyRule = Callable[..., tuple[Outlet, ...]]
+PULSIFY_V1: RuleTable[type[Op], PulsifyRule] = RuleTable("PULSIFY_V1")
