@@ -1,0 +1,56 @@
+"""tract_ref: executable reference for streaming neural-network inference.
+
+Every name below loads its module when it is first used, so that `import tract_ref` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tract_ref.loading import load, save
+    from tract_ref.passes.declutter import declutter
+    from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
+    from tract_ref.passes.set_symbols import set_symbols, stream_axis
+    from tract_ref.prove import prove
+    from tract_ref.runtime.plan import Plan
+    from tract_ref.runtime.state import Session
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "load": "loading",
+    "save": "loading",
+    "declutter": "passes.declutter",
+    "Pulsed": "passes.pulsify_v1",
+    "pulsify": "passes.pulsify_v1",
+    "set_symbols": "passes.set_symbols",
+    "stream_axis": "passes.set_symbols",
+    "prove": "prove",
+    "Plan": "runtime.plan",
+    "Session": "runtime.state",
+}
+
+__all__ = [
+    "Plan",
+    "Pulsed",
+    "Session",
+    "declutter",
+    "load",
+    "prove",
+    "pulsify",
+    "save",
+    "set_symbols",
+    "stream_axis",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'tract_ref' has no attribute {name!r}")
+    # `prove` is also a module's name: the function shadows it once it was asked for.
+    value = getattr(importlib.import_module(f"tract_ref.{home}"), name)
+    globals()[name] = value
+    return value

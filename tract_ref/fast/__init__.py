@@ -1,0 +1,9 @@
+"""Fast kernels, one file per family that needs them; importing the package registers them all."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+for _module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+    importlib.import_module(f"{__name__}.{_module}")

@@ -20,23 +20,11 @@ Differs from tract: linear, not exponential in the nesting, as 24 levels must no
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tract_ref.nnef import ast
+from tract_ref.nnef import ast, lexer
 from tract_ref.nnef.ast import Expr, LValue, Source, TypeName, post_order
-from tract_ref.nnef.lexer import (
-    END,
-    NAME,
-    NAME_KINDS,
-    NUMBER,
-    STRING,
-    TYPE_NAMES,
-    Cursor,
-    read_head,
-    read_type,
-    read_type_name,
-)
+from tract_ref.nnef.lexer import END, NAME, NAME_KINDS, NUMBER, STRING, TYPE_NAMES, Cursor
 
 # Deepest expression tree: a recursive visitor with up to three Python frames a level still fits the
 # interpreter's default stack.
@@ -61,7 +49,7 @@ def parse_document(text: str, file: str = "graph.nnef") -> ast.Document:
         Refused: the type `complex`.
     """
     source = Source(file, text)
-    version, extensions, offset = read_head(source)
+    version, extensions, offset = lexer.read_head(source)
     return DocumentReader(Cursor(source, offset)).read(version, extensions)
 
 
@@ -73,7 +61,6 @@ def parse_expression(text: str, file: str = "expression") -> Expr:
     return expr
 
 
-@dataclass(slots=True)
 class _Frame:
     """An open construct: what was read inside it, not yet joined.
 
@@ -92,21 +79,24 @@ class _Frame:
         is_subscripted: the current operand has its one subscript.
     """
 
-    offset: int
-    close: Callable[[_Frame, _Value], _Value | None]
-    name: str = ""
-    generic: TypeName | None = None
-    names: list[tuple[str | None, int]] = field(default_factory=list[tuple[str | None, int]])
-    items: list[_Value] = field(default_factory=list[_Value])
-    is_range: bool = False
-    operands: list[_Value] = field(default_factory=list[_Value])
-    operators: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    prefixes: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
-    branches: list[_Branch] = field(default_factory=list["_Branch"])
-    is_subscripted: bool = False
+    def __init__(
+        self, offset: int, close: _Close, name: str = "", generic: TypeName | None = None
+    ) -> None:
+        self.offset = offset
+        self.close = close
+        self.name = name
+        self.generic = generic
+        self.names: list[tuple[str | None, int]] = []
+        self.items: list[_Value] = []
+        self.is_range = False
+        self.operands: list[_Value] = []
+        self.operators: list[tuple[str, int]] = []
+        self.prefixes: list[tuple[str, int]] = []
+        self.branches: list[tuple[_Value, _Value | None, int]] = []
+        self.is_subscripted = False
 
 
-_Branch = tuple[_Value, _Value | None, int]
+_Close = Callable[[_Frame, _Value], _Value | None]
 
 
 class ExpressionReader:
@@ -201,13 +191,13 @@ class ExpressionReader:
             word = cursor.texts[cursor.at + 1]
             if word in TYPE_NAMES or word == "?":
                 cursor.advance()
-                generic = read_type_name(cursor)
+                generic = lexer.read_type_name(cursor)
                 cursor.expect(">")
         if not cursor.accept("("):
             return ast.Identifier(name, span=offset), 1
         if cursor.accept(")"):
             return ast.Call(name, generic, (), span=offset), 1
-        frame = _Frame(offset, self._close_call, name=name, generic=generic)
+        frame = _Frame(offset, self._close_call, name, generic)
         self._begin_argument(frame)
         frames.append(frame)
         return None
@@ -226,7 +216,7 @@ class ExpressionReader:
             cursor.advance()
             variable, _ = cursor.word("a name")
             cursor.expect("in")
-            frames.append(_Frame(offset, self._close_loop, name=variable))
+            frames.append(_Frame(offset, self._close_loop, variable))
         else:
             frames.append(_Frame(offset, self._close_array))
         return None
@@ -244,7 +234,8 @@ class ExpressionReader:
             remedy = "give the first subscript a name of its own"
             raise cursor.source.error("a second subscript; only one may follow", offset, remedy)
         frame.is_subscripted = True
-        index = _Frame(offset, self._close_subscript, items=[value])
+        index = _Frame(offset, self._close_subscript)
+        index.items.append(value)
         if cursor.accept(":"):
             index.is_range = True
             if cursor.kind == "]":
@@ -426,7 +417,7 @@ class DocumentReader:
         if is_generic:
             cursor.expect("?")
             if cursor.accept("="):
-                generic_default = read_type_name(cursor)
+                generic_default = lexer.read_type_name(cursor)
             cursor.expect(">")
         cursor.expect("(")
         params = self._list(")", self._param)
@@ -452,7 +443,7 @@ class DocumentReader:
         cursor = self.cursor
         name, span = cursor.word("the name of a parameter")
         cursor.expect(":")
-        kind = read_type(cursor)
+        kind = lexer.read_type(cursor)
         default = None
         if cursor.accept("="):
             offset = cursor.offset
@@ -466,7 +457,7 @@ class DocumentReader:
     def _result(self) -> ast.Result:
         name, span = self.cursor.word("the name of a result")
         self.cursor.expect(":")
-        return ast.Result(name, read_type(self.cursor), span=span)
+        return ast.Result(name, lexer.read_type(self.cursor), span=span)
 
     def _body(self) -> tuple[ast.Assignment, ...]:
         cursor = self.cursor
@@ -481,19 +472,14 @@ class DocumentReader:
     def _assignment(self) -> ast.Assignment:
         cursor = self.cursor
         span = cursor.offset
-        left = self._lvalue(0)
-        if cursor.accept(","):
-            left = ast.LTuple((left, *self._lvalues_until_equals()), span=span)
+        items = [self._lvalue(0)]
+        while cursor.accept(","):
+            items.append(self._lvalue(0))
+        left = items[0] if len(items) == 1 else ast.LTuple(tuple(items), span=span)
         cursor.expect("=", "`,` or `=`")
         right = self.expressions.read()
         cursor.expect(";", "an operator or `;`")
         return ast.Assignment(left, right, span=span)
-
-    def _lvalues_until_equals(self) -> list[LValue]:
-        items = [self._lvalue(0)]
-        while self.cursor.accept(","):
-            items.append(self._lvalue(0))
-        return items
 
     def _lvalue(self, depth: int) -> LValue:
         cursor = self.cursor

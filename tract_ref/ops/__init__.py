@@ -1,0 +1,9 @@
+"""Op families, one file each; importing the package registers every rule of every file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+for _module in sorted(info.name for info in pkgutil.iter_modules(__path__)):
+    importlib.import_module(f"{__name__}.{_module}")

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tract_ref.dim import TDim, solve_for
+from tract_ref.dim import Dim, TDim, solve_for, substitute
 from tract_ref.errors import EvalError
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
@@ -159,6 +159,6 @@ def _match(name: str, fact: Fact, array: Tensor, bindings: dict[str, int]) -> No
             )
 
 
-def _bound(dim: TDim, bindings: Mapping[str, int]) -> int | TDim:
-    from_bindings = {s: bindings[s] for s in dim.symbols if s in bindings}
-    return dim.substitute(from_bindings) if from_bindings else dim
+def _bound(dim: TDim, bindings: Mapping[str, int]) -> Dim:
+    from_bindings: dict[str, Dim] = {s: bindings[s] for s in dim.symbols if s in bindings}
+    return substitute(dim, from_bindings) if from_bindings else dim

@@ -7,7 +7,7 @@ of any size: `push` cuts them into pulses, drops the delay and gives back the fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,13 +73,14 @@ class Session:
             # A fixed-pulse input has concrete dims: only what the caller announced is bound.
             bindings = self.symbols
         self.turns += 1
+        received = self._received_now(layout)
         if plan.fast:
             frame = self._frame if self._frame is not None else plan.frame(bindings)
             frame.shift()
             for name, array in frame.inputs.items():
                 np.copyto(array, inputs[name])
             frame.turn.symbols = bindings
-            frame.turn.received = self.received
+            frame.turn.received = received
             frame.turn.symbol = layout.symbol if layout is not None else ""
             frame.run()
             return {k: v.copy() for k, v in (*frame.outputs.items(), *frame.kept.items())}
@@ -88,10 +89,17 @@ class Session:
         for outlet in model.inputs:
             values[outlet] = inputs[model.nodes[outlet.node].name]
         symbol = layout.symbol if layout is not None else ""
-        turn = Turn(bindings, self.received, symbol)
+        turn = Turn(bindings, received, symbol)
         run_plain(model, plan.nodes, values, self._states, turn)
         named = dict(zip(model.output_names, (values[o] for o in model.outputs), strict=True))
         return named | {model.wire_name(o): values[o] for o in plan.keep}
+
+    def _received_now(self, layout: PulseShape | None) -> int:
+        """Source frames that this turn may rely on: none of them is filler until S is bound."""
+        if layout is None:
+            return 0
+        fed = 0 if layout.symbol in self.symbols else self.turns * layout.pulse
+        return max(self.received, fed, self._smallest(layout))
 
     # Chunks of any size
 
@@ -139,6 +147,26 @@ class Session:
             self._pulse(layout, self._next_pulse(layout))
             left = any(p.shape[self._axis(layout, n)] for n, p in self._pending.items())
         return self._certain(layout, total, final=True)
+
+    def raw_turns(
+        self, inputs: Mapping[str, Tensor], total: int, turns: int
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield every output and kept wire of `turns` raw turns, uncut, the end discovered late.
+
+        Args:
+            inputs: whole inputs.
+            total: length of the stream, in source frames.
+            turns: number of turns, flush turns included.
+        """
+        layout = self._layout()
+        self._take(inputs, layout)
+        for turn in range(turns):
+            if (turn + 1) * layout.pulse > total:
+                self.symbols[layout.symbol] = total
+                self.received = total
+            else:
+                self.received = (turn + 1) * layout.pulse
+            yield from self.turn(self._next_pulse(layout)).items()
 
     def _layout(self) -> PulseShape:
         layout = self.plan.streaming

@@ -17,12 +17,25 @@ def elementwise(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
 
     Inputs of smaller delay are delayed. A constant must not extend along the stream axis.
     """
+    axes = {s.axis for wire in ctx.inputs if (s := ctx.stream(wire)) is not None}
+    if len(axes) > 1:
+        ctx.refuse(
+            f"streams arrive on different axes {sorted(axes)}",
+            "a product of two streams grows with their length; bound it by a mask",
+        )
     wires, stream = ctx.sync(ctx.inputs)
     if stream is None:
         ctx.refuse(
             "the output depends on the stream length, no input streams",
             "compute it outside the streamed model",
         )
+    for slot, wire in enumerate(ctx.inputs):
+        if ctx.stream(wire) is None and ctx.batch_input(slot).shape[stream.axis] != 1:
+            ctx.refuse(
+                f"input {slot} is constant but has {ctx.batch_input(slot).shape[stream.axis]} "
+                f"positions on the stream axis {stream.axis}",
+                "give it one position there, or make it a stream",
+            )
     length = ctx.batch_output().shape[stream.axis]
     return ctx.wire(op, wires, replace(stream, length=length))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
+from tract_ref.dim import Dim
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ir.op import Op
@@ -112,7 +113,7 @@ class PulsifyContext(Protocol):
         before: int = 0,
         after: int = 0,
         fill: str | Tensor = FILL_ZERO,
-        length: object = None,
+        length: Dim | None = None,
     ) -> tuple[Outlet, Linear]:
         """Return the wire with exactly the frames that the windows of this turn read.
 

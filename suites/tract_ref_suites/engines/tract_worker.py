@@ -94,7 +94,7 @@ def _nnef() -> Any:
 
 def _run(path: Path, inputs: Mapping[str, Array]) -> list[Array]:
     model = _load(path)
-    ordered = _in_order(_input_names(model), inputs)
+    ordered = [array for _, array in _in_order(_input_names(model), inputs)]
     with _stage("plan"):
         runnable = model.into_runnable()
     with _stage("run"):
@@ -113,12 +113,13 @@ def _input_names(model: Any) -> list[str]:
     return [model.input_name(slot) for slot in range(model.input_count())]
 
 
-def _in_order(names: Sequence[str], inputs: Mapping[str, Array]) -> list[Array]:
+def _in_order(names: Sequence[str], inputs: Mapping[str, Array]) -> list[tuple[str, Array]]:
+    """Return the case's inputs, with the names the case gives them, in the model's order."""
     if len(names) != len(inputs):
         raise _DeclinedError("run", f"the model has inputs {names}, the case gives {list(inputs)}")
     if set(names) == set(inputs):
-        return [inputs[name] for name in names]
-    return list(inputs.values())
+        return [(name, inputs[name]) for name in names]
+    return list(inputs.items())
 
 
 def with_end_input(path: Path, symbol: str, scratch: Path) -> Path:
@@ -153,7 +154,7 @@ def add_end_input(text: str, symbol: str) -> str | None:
     external = (
         f"\n  {END} = tract_core_external(shape=[2*{symbol}, 2*{symbol}, 0], datum_type='f32');"
     )
-    text = _GRAPH.sub(rf"\g<1>\g<2>, {END}\g<3>{external}", text, count=1)
+    text = _GRAPH.sub(rf"\g<1>{END}, \g<2>\g<3>{external}", text, count=1)
     if _CORE.search(text) is None:
         text = _VERSION.sub(r"\g<0>\n\nextension tract_registry tract_core;", text, count=1)
     return text
@@ -162,8 +163,7 @@ def add_end_input(text: str, symbol: str) -> str | None:
 def _onnx_with_end_input(path: Path, symbol: str, scratch: Path) -> Path:
     # Loaded here: half of the models are NNEF and do not need the package.
     onnx: Any = importlib.import_module("onnx")
-    with _stage("read"):
-        model = onnx.load(path)
+    model = onnx.load(path)
     dims = [
         dim.dim_param for value in model.graph.input for dim in value.type.tensor_type.shape.dim
     ]
@@ -226,7 +226,9 @@ def _stream(
     request: workers.Meta, inputs: Mapping[str, Array], scratch: Path
 ) -> tuple[workers.Meta, list[Array]]:
     symbol, length = request["symbol"], request["length"]
-    model = _load(with_end_input(Path(request["path"]), symbol, scratch))
+    with _stage("read"):
+        path = with_end_input(Path(request["path"]), symbol, scratch)
+    model = _load(path)
     batch_dims = [fact.dims() for fact in model.output_facts()]
     with _stage("pulsify"):
         model.transform(tract.Pulse(request["pulse"], symbol=symbol))
@@ -259,9 +261,10 @@ def _stream(
 def _feeds(model: Any, inputs: Mapping[str, Array], request: workers.Meta) -> list[_Feed]:
     """Pair the inputs with the axis and the size that the pulsed model announces for them."""
     slots = {name: slot for slot, name in enumerate(_input_names(model)) if name != END}
+    ordered = _in_order(list(slots), inputs)
     axes = [int(axis) for axis in model.property("pulse.input_axes").to_numpy()]
     feeds: list[_Feed] = []
-    for (name, slot), array in zip(slots.items(), _in_order(list(slots), inputs), strict=True):
+    for slot, (name, array) in zip(slots.values(), ordered, strict=True):
         axis, fact = axes[slot], model.input_fact(slot)
         wanted = request["axes"].get(name, axis)
         if wanted != axis:

@@ -119,7 +119,7 @@ class _Running:
 
     def __init__(self, argv: Sequence[str]) -> None:
         # Lives as long as the process; `_end` closes it.
-        self._log = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         # A session of its own: Ctrl-C at the terminal reaches the tests, not the worker.
         self._process = subprocess.Popen(
             argv,
@@ -135,6 +135,7 @@ class _Running:
         self._to = self._process.stdin.fileno()
         self._from = self._process.stdout.fileno()
         os.set_blocking(self._to, False)
+        self._mark = 0
         self.owner = os.getpid()
         self.end = weakref.finalize(self, _end, self._process, self._log, self.owner)
 
@@ -152,12 +153,12 @@ class _Running:
         except subprocess.TimeoutExpired:
             self._process.kill()
             code = self._process.wait()
-        self._log.seek(0)
+        self._log.seek(self._mark)
         return Crashed(code, tail_of(self._log.read().decode(errors="replace")))
 
-    def forget_log(self) -> None:
-        """Empty the log, so that a tail speaks of one case only."""
-        self._log.truncate(0)
+    def mark_log(self) -> None:
+        """Start a case: a tail speaks of what was logged from here on."""
+        self._mark = os.fstat(self._log.fileno()).st_size
 
     def write(self, data: bytes, deadline: float) -> None:
         view = memoryview(data)
@@ -224,7 +225,7 @@ class Worker:
         """
         with self._lock:
             running = self._started()
-            running.forget_log()
+            running.mark_log()
             deadline = time.monotonic() + timeout
             try:
                 running.write(pack(meta, arrays), deadline)

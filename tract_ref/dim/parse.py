@@ -1,0 +1,237 @@
+"""Text to dimensions and assertions. The way back is `str`, and `parse_dim(str(d)) is d`.
+
+expr  := add ("#" add)*            # broadcast
+add   := sub ("+" sub)*
+sub   := mul ("-" mul)*
+mul   := div ("*" div)*
+div   := atom ("/" digits)*        # binds tighter than "*": 3*S/2 is 3*(S/2)
+atom  := digits | name | "-" atom | "(" expr [(">=" | "==") expr] ")"
+       | ("min" | "max" | "broadcast" | "floor") "(" expr ("," expr)* ")"
+assertion := expr ("==" | "<=" | ">=" | "<" | ">") expr
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tract_ref.dim.build import NAME, broadcast, eq, ge, sym, symbols
+from tract_ref.dim.query import evaluate, substitute
+from tract_ref.dim.tdim import Dim, dim_max, dim_min
+from tract_ref.errors import InvalidModel, MalformedFile
+
+Relation: TypeAlias = Literal["==", "<=", ">=", "<", ">"]
+_RELATIONS: tuple[Relation, ...] = ("==", "<=", ">=", "<", ">")
+_BLANK = re.compile(r"[ \t\r\n]*")
+_DIGITS = re.compile(r"[0-9]+")
+_FUNCTIONS = ("min", "max", "broadcast", "floor")
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """A relation between two dimensions that the model promises.
+
+    Args:
+        left: the dimension on the left.
+        relation: one of == <= >= < >.
+        right: the dimension on the right.
+    """
+
+    left: Dim
+    relation: Relation
+    right: Dim
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.relation} {self.right}"
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Names of the symbols of both sides."""
+        return symbols(self.left) | symbols(self.right)
+
+    @property
+    def nonnegative(self) -> tuple[Dim, ...]:
+        """Dimensions that are >= 0 exactly when the assertion holds."""
+        difference = self.left - self.right
+        if self.relation == ">=":
+            return (difference,)
+        if self.relation == ">":
+            return (difference - 1,)
+        if self.relation == "<=":
+            return (-difference,)
+        if self.relation == "<":
+            return (-difference - 1,)
+        return (difference, -difference)
+
+    def holds(self, bindings: Mapping[str, int]) -> bool | None:
+        """Tell whether the assertion is true; None when a symbol has no value."""
+        if not self.symbols <= bindings.keys():
+            return None
+        return all(evaluate(d, bindings) >= 0 for d in self.nonnegative)
+
+    def substitute(self, mapping: Mapping[str, Dim]) -> Assertion:
+        """Replace symbols on both sides."""
+        return Assertion(
+            substitute(self.left, mapping), self.relation, substitute(self.right, mapping)
+        )
+
+
+def parse_dim(text: str) -> Dim:
+    """Read a dimension.
+
+    Errors:
+        MalformedFile: with the column of the first character that does not fit.
+    """
+    reader = _Reader(text)
+    dim = reader.expression()
+    reader.end()
+    return dim
+
+
+def parse_assertion(text: str) -> Assertion:
+    """Read an assertion such as `S >= 2`.
+
+    Errors:
+        MalformedFile: with the column of the first character that does not fit.
+    """
+    reader = _Reader(text)
+    left = reader.expression()
+    for relation in _RELATIONS:
+        if reader.accept(relation):
+            right = reader.expression()
+            reader.end()
+            return Assertion(left, relation, right)
+    raise reader.error("expected one of == <= >= < >")
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.place = 0
+
+    def error(self, expected: str) -> MalformedFile:
+        self.skip()
+        found = repr(self.text[self.place]) if self.place < len(self.text) else "the end"
+        column = self.place + 1
+        return MalformedFile(
+            f"dimension {self.text!r}, column {column}: {expected}, found {found}",
+            column=column,
+            text=self.text,
+        )
+
+    def skip(self) -> None:
+        blank = _BLANK.match(self.text, self.place)
+        self.place = blank.end() if blank else self.place
+
+    def accept(self, token: str) -> bool:
+        self.skip()
+        if not self.text.startswith(token, self.place):
+            return False
+        self.place += len(token)
+        return True
+
+    def expect(self, token: str) -> None:
+        if not self.accept(token):
+            raise self.error(f"expected {token!r}")
+
+    def end(self) -> None:
+        self.skip()
+        if self.place < len(self.text):
+            raise self.error("expected the end")
+
+    def expression(self) -> Dim:
+        sizes = [self.add()]
+        start = self.place
+        while self.accept("#"):
+            sizes.append(self.add())
+        if len(sizes) == 1:
+            return sizes[0]
+        try:
+            return broadcast(*sizes)
+        except InvalidModel as error:
+            self.place = start
+            raise self.error(error.seen) from error
+
+    def add(self) -> Dim:
+        total = self.subtract()
+        while self.accept("+"):
+            total = total + self.subtract()
+        return total
+
+    def subtract(self) -> Dim:
+        total = self.multiply()
+        while self.accept("-"):
+            total = total - self.multiply()
+        return total
+
+    def multiply(self) -> Dim:
+        total = self.divide()
+        while self.accept("*"):
+            total = total * self.divide()
+        return total
+
+    def divide(self) -> Dim:
+        total = self.atom()
+        while self.accept("/"):
+            self.skip()
+            divisor = self.digits()
+            if divisor is None or divisor == 0:
+                raise self.error("expected a positive integer divisor")
+            total = total // divisor
+        return total
+
+    def digits(self) -> int | None:
+        self.skip()
+        number = _DIGITS.match(self.text, self.place)
+        if number is None or (int(number.group()) == 0 and self._after_slash()):
+            return None
+        self.place = number.end()
+        return int(number.group())
+
+    def _after_slash(self) -> bool:
+        return self.text[: self.place].rstrip(" \t\r\n").endswith("/")
+
+    def atom(self) -> Dim:
+        number = self.digits()
+        if number is not None:
+            return number
+        if self.accept("-"):
+            return -self.atom()
+        if self.accept("("):
+            return self.parenthesis()
+        name = NAME.match(self.text, self.place)
+        if name is None:
+            raise self.error("expected a number, a symbol or a parenthesis")
+        self.place = name.end()
+        if name.group() in _FUNCTIONS and self.accept("("):
+            return self.call(name.group())
+        return sym(name.group())
+
+    def parenthesis(self) -> Dim:
+        inner = self.expression()
+        if self.accept(">="):
+            inner = ge(inner, self.expression())
+        elif self.accept("=="):
+            inner = eq(inner, self.expression())
+        self.expect(")")
+        return inner
+
+    def call(self, name: str) -> Dim:
+        start = self.place
+        sizes = [self.expression()]
+        while self.accept(","):
+            sizes.append(self.expression())
+        self.expect(")")
+        if name == "min":
+            return dim_min(*sizes)
+        if name == "max":
+            return dim_max(*sizes)
+        if name == "floor":
+            return sizes[0]
+        try:
+            return broadcast(*sizes)
+        except InvalidModel as error:
+            self.place = start
+            raise self.error(error.seen) from error

@@ -1,0 +1,435 @@
+"""Symbolic dimensions: integer polynomials over atoms, kept in normal form by their constructors.
+
+    dim  = constant + sum_i coefficient_i * product_j atom_ij
+    atom = symbol | floor(dim / q) | max(dims) | broadcast(dims) | (dim >= 0) | (dim == 0)
+
+Every value is interned, so equality is identity. A minimum is a negated maximum:
+min(a, b) = -max(-a, -b). A maximum is stored without the part that all its pieces can give away
+(`max(-2, S-4)` is `-2 + max(0, S-2)`), which makes sums of clamps cancel; `pieces` and `str` put
+that part back inside, so nested clamps flatten and a chain of windows keeps a constant size.
+
+Differs from tract: division is floor everywhere, because tract rewrites with floor laws and
+evaluates with truncation, which disagree on negative numerators.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from math import gcd
+from typing import Literal, TypeAlias, TypeGuard
+
+from tract_ref.errors import InvalidModel
+
+Kind: TypeAlias = Literal["symbol", "floor", "max", "broadcast", "ge", "eq"]
+_RANK: dict[Kind, int] = {"symbol": 0, "floor": 1, "max": 2, "broadcast": 3, "ge": 4, "eq": 5}
+
+
+class Atom:
+    """An indivisible factor; interned, compared by identity. Made by `make_atom` only."""
+
+    __slots__ = ("divisor", "key", "kind", "name", "pieces", "symbols")
+
+    def __init__(self, kind: Kind, name: str, pieces: tuple[Dim, ...], divisor: int) -> None:
+        self.kind: Kind = kind
+        self.name = name
+        self.pieces = pieces
+        self.divisor = divisor
+        self.symbols: frozenset[str]
+        self.key: tuple[int, str]
+        if kind == "symbol":
+            self.symbols = frozenset((name,))
+            self.key = (0, name)
+        else:
+            self.symbols = frozenset[str]().union(
+                *(p.symbols for p in pieces if isinstance(p, TDim))
+            )
+            # A digest orders atoms the same way in every process, whatever was built first.
+            content = repr((divisor, [piece_key(p) for p in pieces]))
+            self.key = (_RANK[kind], blake2b(content.encode(), digest_size=16).hexdigest())
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return make_atom, (self.kind, self.name, self.pieces, self.divisor)
+
+    def __copy__(self) -> Atom:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Atom:
+        return self
+
+    def __str__(self) -> str:
+        if self.kind == "symbol":
+            return self.name
+        if self.kind == "floor":
+            return f"({self.pieces[0]})/{self.divisor}"
+        if self.kind == "max":
+            return f"max({','.join(str(p) for p in self.pieces)})"
+        if self.kind == "broadcast":
+            return f"broadcast({', '.join(f'({p})' for p in self.pieces)})"
+        sign = ">=" if self.kind == "ge" else "=="
+        left, right = _both_sides(self.pieces[0])
+        return f"({left}{sign}{right})"
+
+
+class TDim:
+    """A dimension that depends on at least one symbol. Made by operators and constructors only.
+
+    Args:
+        constant: the constant term.
+        terms: (monomial, coefficient) pairs, coefficients nonzero, sorted by monomial.
+    """
+
+    __slots__ = ("_atoms", "_symbols", "_text", "constant", "terms")
+    # numpy integers then leave `np.int64(2) + dim` to `__radd__`.
+    __array_ufunc__ = None
+
+    def __init__(self, constant: int, terms: Terms) -> None:
+        self.constant = constant
+        self.terms = terms
+        self._text: str | None = None
+        self._symbols: frozenset[str] | None = None
+        self._atoms: tuple[Atom, ...] | None = None
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Names of the symbols this dimension depends on."""
+        if self._symbols is None:
+            self._symbols = frozenset[str]().union(*(a.symbols for m, _ in self.terms for a in m))
+        return self._symbols
+
+    @property
+    def atoms(self) -> tuple[Atom, ...]:
+        """All atoms at any depth, each once, after the atoms it is made of."""
+        if self._atoms is None:
+            self._atoms = _ordered_atoms(self)
+        return self._atoms
+
+    def __add__(self, other: Dim) -> Dim:
+        if isinstance(other, TDim):
+            return _add(self, other)
+        return _intern(self.constant + operator.index(other), self.terms)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Dim) -> Dim:
+        if isinstance(other, TDim):
+            return 0 if other is self else _add(self, scale(other, -1))
+        return _intern(self.constant - operator.index(other), self.terms)
+
+    def __rsub__(self, other: int) -> Dim:
+        return scale(self, -1) + other
+
+    def __neg__(self) -> TDim:
+        return scale(self, -1)
+
+    def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, TDim):
+            return _multiply(self, other)
+        factor = operator.index(other)
+        return scale(self, factor) if factor else 0
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: int) -> Dim:
+        if isinstance(other, TDim):
+            raise InvalidModel(f"({self})/({other}): a divisor must be a positive integer")
+        divisor = operator.index(other)
+        if divisor <= 0:
+            raise InvalidModel(f"({self})/{divisor}: a divisor must be a positive integer")
+        return _floor_div(self, divisor)
+
+    def __bool__(self) -> bool:
+        raise TypeError(f"the truth of {self} is not known; ask a Scope")
+
+    def __str__(self) -> str:
+        if self._text is None:
+            self._text = _text(self)
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"TDim({self})"
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return _intern, (self.constant, self.terms)
+
+    def __copy__(self) -> TDim:
+        return self
+
+    def __deepcopy__(self, memo: object) -> TDim:
+        return self
+
+
+Dim: TypeAlias = int | TDim
+Monomial: TypeAlias = tuple[Atom, ...]
+Terms: TypeAlias = tuple[tuple[Monomial, int], ...]
+
+# Plain dictionaries: `setdefault` is atomic, which keeps identity true across threads.
+_DIMS: dict[tuple[int, Terms], TDim] = {}
+_ATOMS: dict[tuple[Kind, str, tuple[Dim, ...], int], Atom] = {}
+
+
+def make_atom(kind: Kind, name: str = "", pieces: tuple[Dim, ...] = (), divisor: int = 1) -> Atom:
+    """Return the one atom with this content; the caller has applied every law."""
+    key = (kind, name, pieces, divisor)
+    found = _ATOMS.get(key)
+    return found if found is not None else _ATOMS.setdefault(key, Atom(*key))
+
+
+def atom_dim(atom: Atom) -> TDim:
+    """Return the dimension that is just this atom."""
+    return _intern(0, (((atom,), 1),))
+
+
+def _intern(constant: int, terms: Terms) -> TDim:
+    key = (constant, terms)
+    found = _DIMS.get(key)
+    return found if found is not None else _DIMS.setdefault(key, TDim(constant, terms))
+
+
+def monomial_key(monomial: Monomial) -> tuple[int, tuple[tuple[int, str], ...]]:
+    """Return the place of a monomial in the order of terms (by degree, then by atoms)."""
+    return len(monomial), tuple(a.key for a in monomial)
+
+
+def piece_key(piece: Dim) -> tuple[list[tuple[object, int]], int]:
+    """Return a key that sorts dimensions, constants first."""
+    if not isinstance(piece, TDim):
+        return [], piece
+    return [(monomial_key(m), c) for m, c in piece.terms], piece.constant
+
+
+def build(constant: int, terms: dict[Monomial, int]) -> Dim:
+    """Return constant + sum of terms; zero coefficients are dropped."""
+    kept = [item for item in terms.items() if item[1]]
+    if not kept:
+        return constant
+    if len(kept) > 1:
+        kept.sort(key=lambda item: monomial_key(item[0]))
+    return _intern(constant, tuple(kept))
+
+
+def _add(left: TDim, right: TDim) -> Dim:
+    terms = dict(left.terms)
+    for monomial, coefficient in right.terms:
+        terms[monomial] = terms.get(monomial, 0) + coefficient
+    return build(left.constant + right.constant, terms)
+
+
+def scale(dim: TDim, factor: int) -> TDim:
+    """Return factor * dim for a factor that is not zero."""
+    return _intern(dim.constant * factor, tuple((m, c * factor) for m, c in dim.terms))
+
+
+def _multiply(left: TDim, right: TDim) -> Dim:
+    terms: dict[Monomial, int] = {}
+    for a, p in (((), left.constant), *left.terms):
+        for b, q in (((), right.constant), *right.terms):
+            monomial = times(a, b)
+            terms[monomial] = terms.get(monomial, 0) + p * q
+    constant = terms.pop((), 0)
+    return build(constant, terms)
+
+
+def times(left: Monomial, right: Monomial) -> Monomial:
+    """Return the product of two monomials; x * x = x for an atom that is 0 or 1."""
+    if not left or not right:
+        return left or right
+    factors = sorted(left + right, key=lambda a: a.key)
+    return tuple(
+        a
+        for i, a in enumerate(factors)
+        if a.kind not in ("ge", "eq") or i == 0 or factors[i - 1] is not a
+    )
+
+
+def content(dim: TDim) -> int:
+    """Return the greatest common divisor of all coefficients, the constant left out."""
+    return gcd(*(c for _, c in dim.terms))
+
+
+def divide_exactly(dim: Dim, divisor: int) -> Dim:
+    """Return dim / divisor; every coefficient and the constant must be multiples of it."""
+    if not isinstance(dim, TDim):
+        return dim // divisor
+    return _intern(dim.constant // divisor, tuple((m, c // divisor) for m, c in dim.terms))
+
+
+def _floor_div(dim: TDim, divisor: int) -> Dim:
+    """Take multiples of the divisor out, then divide inside a clamp or make a quotient."""
+    if divisor == 1:
+        return dim
+    whole = {m: c // divisor for m, c in dim.terms if c % divisor == 0}
+    rest = build(dim.constant, {m: c for m, c in dim.terms if c % divisor})
+    if not isinstance(rest, TDim):
+        return build(rest // divisor, whole)
+    clamped = clamp_of(rest)
+    if clamped is None:
+        return build(0, whole) + _quotient(rest, divisor)
+    divided = (piece // divisor for piece in pieces(rest))
+    return build(0, whole) + (dim_max(*divided) if clamped[1] > 0 else dim_min(*divided))
+
+
+def _quotient(dim: TDim, divisor: int) -> Dim:
+    """floor((q*a + r)/q) = a + floor(r/q), with 0 <= each coefficient of r < q."""
+    outside = build(dim.constant // divisor, {m: c // divisor for m, c in dim.terms})
+    common = gcd(divisor, *(c % divisor for _, c in dim.terms))
+    inside = build(
+        dim.constant % divisor // common, {m: c % divisor // common for m, c in dim.terms}
+    )
+    divisor //= common
+    if divisor == 1 or not isinstance(inside, TDim):
+        return outside + inside // divisor
+    merged = _merge_quotient(inside, divisor)
+    if merged is None:
+        merged = atom_dim(make_atom("floor", "", (inside,), divisor))
+    return outside + merged
+
+
+def _merge_quotient(dim: TDim, divisor: int) -> Dim | None:
+    """floor((floor(x/a) + y)/q) = floor((x + a*y)/(a*q)) for the only quotient of a sum."""
+    found = [(m, c) for m, c in dim.terms if len(m) == 1 and m[0].kind == "floor"]
+    if len(found) != 1 or found[0][1] != 1:
+        return None
+    inner = found[0][0][0]
+    rest = dim - atom_dim(inner)
+    return (inner.pieces[0] + inner.divisor * rest) // (inner.divisor * divisor)
+
+
+def clamp_of(dim: TDim) -> tuple[Atom, int] | None:
+    """Return the maximum of this sum and its coefficient, if there is exactly one such term."""
+    found: tuple[Atom, int] | None = None
+    for monomial, coefficient in dim.terms:
+        if len(monomial) == 1 and monomial[0].kind == "max":
+            if found is not None:
+                return None
+            found = monomial[0], coefficient
+    return found
+
+
+def pieces(dim: TDim) -> list[Dim]:
+    """Return the alternatives of a sum with one clamp: rest + c * each piece."""
+    clamped = clamp_of(dim)
+    if clamped is None:
+        return [dim]
+    atom, factor = clamped
+    rest = dim - atom_dim(atom) * factor
+    return [rest + factor * piece for piece in atom.pieces]
+
+
+def dim_max(*dims: Dim) -> Dim:
+    """Return the largest of some dimensions, flattened."""
+    if not dims:
+        raise InvalidModel("max(): needs at least one dimension")
+    best: dict[Terms, int] = {}
+    for dim in _alternatives(dims):
+        terms, constant = (dim.terms, dim.constant) if isinstance(dim, TDim) else ((), dim)
+        if constant > best.get(terms, constant - 1):
+            best[terms] = constant
+    _absorb(best)
+    flat = [_intern(c, terms) if terms else c for terms, c in best.items()]
+    return flat[0] if len(flat) == 1 else _clamp(flat)
+
+
+def dim_min(*dims: Dim) -> Dim:
+    """Return the smallest of some dimensions, flattened."""
+    if not dims:
+        raise InvalidModel("min(): needs at least one dimension")
+    return -dim_max(*(-d for d in dims))
+
+
+def _alternatives(dims: Iterable[Dim]) -> Iterator[Dim]:
+    """Flatten: a maximum inside a maximum gives its pieces."""
+    for dim in dims:
+        clamped = clamp_of(dim) if isinstance(dim, TDim) else None
+        if isinstance(dim, TDim) and clamped is not None and clamped[1] > 0:
+            yield from pieces(dim)
+        else:
+            yield dim if isinstance(dim, TDim) else operator.index(dim)
+
+
+def _absorb(best: dict[Terms, int]) -> None:
+    """max(a, min(a, b)) = a: drop each minimum that has a piece not above another one."""
+    for terms, constant in list(best.items()):
+        if not terms:
+            continue
+        dim = _intern(constant, terms)
+        clamped = clamp_of(dim)
+        if clamped is None or clamped[1] > 0:
+            continue
+        for piece in pieces(dim):
+            part, offset = (piece.terms, piece.constant) if isinstance(piece, TDim) else ((), piece)
+            if part != terms and part in best and best[part] >= offset:
+                del best[terms]
+                break
+
+
+def _clamp(flat: list[Dim]) -> Dim:
+    """Give away the smallest piece and the common factor: max(S, 2*T+S) = S + 2*max(0, T)."""
+    offset = _plain_part(flat[0])
+    for dim in flat[1:]:
+        candidate = _plain_part(dim)
+        difference = candidate - offset
+        leading = difference.terms[0][1] if isinstance(difference, TDim) else difference
+        if leading < 0:
+            offset = candidate
+    reduced = [dim - offset for dim in flat]
+    factors = (c for d in reduced if isinstance(d, TDim) for _, c in d.terms)
+    common = gcd(*factors, *(d.constant if isinstance(d, TDim) else d for d in reduced))
+    divided = sorted((divide_exactly(d, common) for d in reduced), key=piece_key)
+    return offset + common * atom_dim(make_atom("max", "", tuple(divided)))
+
+
+def _plain_part(dim: Dim) -> Dim:
+    """Return a dimension without its clamp terms."""
+    if not isinstance(dim, TDim):
+        return dim
+    return build(dim.constant, {m: c for m, c in dim.terms if len(m) > 1 or m[0].kind != "max"})
+
+
+def _ordered_atoms(dim: TDim) -> tuple[Atom, ...]:
+    """Walk without recursion, because a dimension may be nested thousands deep."""
+    done: dict[Atom, None] = {}
+    stack: list[tuple[Atom, bool]] = [(a, False) for m, _ in dim.terms for a in m]
+    while stack:
+        atom, ready = stack.pop()
+        if atom in done:
+            continue
+        if ready or atom.kind == "symbol":
+            done[atom] = None
+            continue
+        stack.append((atom, True))
+        inner = (p for p in atom.pieces if isinstance(p, TDim))
+        stack.extend((a, False) for p in inner for m, _ in p.terms for a in m if a not in done)
+    return tuple(done)
+
+
+def _text(dim: TDim) -> str:
+    clamped = clamp_of(dim)
+    if clamped is not None:
+        name = "max" if clamped[1] > 0 else "min"
+        return f"{name}({','.join(str(p) for p in sorted(pieces(dim), key=piece_key))})"
+    linear = [_term_text(m, c) for m, c in dim.terms if len(m) == 1 and m[0].kind == "symbol"]
+    others = [_term_text(m, c) for m, c in dim.terms if len(m) > 1 or m[0].kind != "symbol"]
+    constant = [str(dim.constant)] if dim.constant else []
+    return "+".join(linear + constant + others)
+
+
+def _term_text(monomial: Monomial, coefficient: int) -> str:
+    text = "*".join(f"({a})" for a in monomial) if len(monomial) > 1 else str(monomial[0])
+    return text if coefficient == 1 else f"{coefficient}*{text}"
+
+
+def _both_sides(difference: Dim) -> tuple[Dim, Dim]:
+    """Split a - b into sides without minus signs, for printing a comparison."""
+    if not isinstance(difference, TDim):
+        return difference, 0
+    constant = difference.constant
+    left = build(max(constant, 0), {m: c for m, c in difference.terms if c > 0})
+    right = build(max(-constant, 0), {m: -c for m, c in difference.terms if c < 0})
+    return left, right
+
+
+def is_concrete(dim: Dim) -> TypeGuard[int]:
+    """Tell whether a dimension is a plain integer."""
+    return not isinstance(dim, TDim)

@@ -1,0 +1,49 @@
+"""Load and save a model by its path: NNEF folder or archive, or ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tract_ref.dim import Dim
+from tract_ref.errors import MalformedFile
+from tract_ref.ir.check import check_model
+from tract_ref.ir.model import Model
+from tract_ref.nnef.reader import read_nnef
+from tract_ref.nnef.writer import write_nnef
+from tract_ref.onnx_io.importer import read_onnx
+from tract_ref.passes.set_symbols import set_symbols
+
+
+def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:  # noqa: A002
+    """Load a model.
+
+    Args:
+        path: an NNEF folder, a `.tar` or gzip tar of one, or an `.onnx` file.
+        set: symbols to replace, by name.
+
+    Returns:
+        The model as written, checked, not decluttered.
+
+    Raises:
+        MalformedFile: it cannot be read.
+        InvalidModel: it breaks a rule of the IR or of an op.
+        Refused: it is legal, but uses what tract_ref declines.
+    """
+    where = Path(path)
+    if not where.exists():
+        raise MalformedFile("no such file or folder", file=str(where))
+    model = read_onnx(where) if where.suffix == ".onnx" else read_nnef(where)
+    if set:
+        model = set_symbols(model, set)
+    check_model(model, stage="read", facts=False)
+    return model
+
+
+def save(model: Model, path: str | Path) -> None:
+    """Write a model as an NNEF folder, or as a `.tar` or `.tgz` by the path's suffix.
+
+    Raises:
+        Refused: a node has no NNEF form, or the folder exists and is not empty.
+    """
+    write_nnef(model, path)

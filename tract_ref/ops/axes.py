@@ -1,0 +1,290 @@
+"""Axis ops: AddAxis, RmAxis, MoveAxis.
+
+AddAxis:   out[.., 0, ..] = x[..]              RmAxis: the inverse
+MoveAxis:  out axis `target` is input axis `source`, the others keep their order
+
+Source: spec/ir.md 5; spec/nnef.md 5; spec/pulse.md 2.16.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd
+
+import numpy as np
+
+from tract_ref.dim import Dim, TDim, maybe_div, product, symbols
+from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir.axes import AxesMapping, Track
+from tract_ref.ir.fact import Fact, Shape, Tensor
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.fact import Linear
+from tract_ref.stream.shared import along_tracked_axis
+from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+
+
+def _require_axis(axis: int, rank: int, data: Fact, what: str = "axis") -> None:
+    if not 0 <= axis < rank:
+        raise InvalidModel(
+            f"{what}={axis} for an input {data}", remedy=f"use an axis from 0 to {rank - 1}"
+        )
+
+
+def tracks(pairs: Sequence[tuple[int, int]]) -> AxesMapping:
+    """Return the mapping of a one-input op from pairs of input and output axis."""
+    return AxesMapping(tuple(Track((source,), (target,)) for source, target in pairs))
+
+
+@dataclass(frozen=True)
+class AddAxis(Op):
+    """Insert an axis of one position.
+
+    Attributes:
+        axis: where the new axis stands in the output.
+    """
+
+    axis: int
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Insert a 1."""
+        (data,) = inputs
+        _require_axis(self.axis, data.rank + 1, data)
+        return (data.with_shape((*data.shape[: self.axis], 1, *data.shape[self.axis :])),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return a view with one more axis."""
+        return (np.expand_dims(inputs[0], self.axis),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axes from `axis` on move one up."""
+        return tracks([(a, a + (a >= self.axis)) for a in range(inputs[0].rank)])
+
+
+@dataclass(frozen=True)
+class RmAxis(Op):
+    """Remove an axis of one position.
+
+    Attributes:
+        axis: the axis of the input; its dim is 1.
+    """
+
+    axis: int
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Remove the 1."""
+        (data,) = inputs
+        _require_axis(self.axis, data.rank, data)
+        dim = data.shape[self.axis]
+        if dim != 1:
+            raise InvalidModel(
+                f"axis={self.axis} has {dim} positions in {data}; only an axis of 1 can be removed",
+                remedy="slice it to 1 position first",
+            )
+        return (data.with_shape((*data.shape[: self.axis], *data.shape[self.axis + 1 :])),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return a view with one axis less."""
+        return (np.squeeze(inputs[0], self.axis),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axes after `axis` move one down."""
+        rank = inputs[0].rank
+        return tracks([(a, a - (a > self.axis)) for a in range(rank) if a != self.axis])
+
+
+@dataclass(frozen=True)
+class MoveAxis(Op):
+    """Move one axis, keep the order of the others.
+
+    Attributes:
+        source: where the axis stands in the input.
+        target: where it stands in the output.
+    """
+
+    source: int
+    target: int
+
+    def permutation(self, rank: int) -> list[int]:
+        """Return, per output axis, the input axis."""
+        order = [axis for axis in range(rank) if axis != self.source]
+        order.insert(self.target, self.source)
+        return order
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Permute the dims."""
+        (data,) = inputs
+        _require_axis(self.source, data.rank, data, "source")
+        _require_axis(self.target, data.rank, data, "target")
+        return (data.with_shape(tuple(data.shape[a] for a in self.permutation(data.rank))),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return a view with permuted axes."""
+        return (np.moveaxis(inputs[0], self.source, self.target),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Every axis is kept, somewhere."""
+        order = self.permutation(inputs[0].rank)
+        return tracks([(source, target) for target, source in enumerate(order)])
+
+
+def move_ops(permutation: Sequence[int]) -> list[MoveAxis]:
+    """Return the fewest moves that make output axis k out of input axis permutation[k]."""
+    rank = len(permutation)
+    best: list[list[int]] = []
+    for axis in permutation:
+        tails = [chain[-1] for chain in best]
+        place = bisect_left(tails, axis)
+        chain = [*(best[place - 1] if place else []), axis]
+        best[place : place + 1] = [chain]
+    still = set(best[-1]) if best else set[int]()
+    current = list(range(rank))
+    moves: list[MoveAxis] = []
+    for index, axis in enumerate(permutation):
+        if axis in still:
+            continue
+        source = current.index(axis)
+        current.pop(source)
+        target = current.index(permutation[index - 1]) + 1 if index else 0
+        current.insert(target, axis)
+        # Swapping two neighbours has two spellings; one of them is canonical.
+        ends = (target, source) if source == target + 1 else (source, target)
+        moves.append(MoveAxis(*ends))
+    return moves
+
+
+@DECLUTTER.rule(AddAxis, RmAxis, MoveAxis)
+def declutter_undone(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """An axis op that undoes the one before it is dropped with it."""
+    under = ctx.model.nodes[node.inputs[0].node]
+    match op, under.op:
+        case MoveAxis(a, b), _ if a == b:
+            return ModelPatch.bypass(ctx.model, node, node.inputs[0])
+        case (AddAxis(a), RmAxis(b)) | (RmAxis(a), AddAxis(b)) if a == b:
+            undone = True
+        case MoveAxis(a, b), MoveAxis(c, d):
+            undone = (a, b) == (d, c) or ((a, b) == (c, d) and abs(a - b) == 1)
+        case _:
+            undone = False
+    return ModelPatch.bypass(ctx.model, node, under.inputs[0]) if undone else None
+
+
+@PULSIFY_V1.rule(AddAxis, RmAxis, MoveAxis)
+def pulsify_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Carry the stream to wherever its axis goes; delay and rate are unchanged."""
+    if ctx.stream(ctx.inputs[0]) is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    return along_tracked_axis(op, node, ctx)
+
+
+LENGTH_IN_VALUE = (
+    "its value depends on the whole length of the stream",
+    "compute what depends on the length outside the streamed model",
+)
+
+
+def chain(call: Invocation | OnnxCall, wire: Outlet, ops: Sequence[Op]) -> tuple[Outlet, ...]:
+    """Wire ops one after the other; the last one gets the call's name."""
+    for number, op in enumerate(ops, start=1):
+        suffix = "" if number == len(ops) else f"axis{number}"
+        (wire,) = call.wire(op, wire, suffix=suffix)
+    return (wire,)
+
+
+@NNEF.load("transpose", "input", "axes")
+def load_transpose(call: Invocation) -> tuple[Outlet, ...]:
+    """transpose(input, axes); a shorter list leaves the trailing axes."""
+    data, axes = call.tensor("input"), call.integers("axes")
+    if sorted(axes) != list(range(len(axes))) or len(axes) > call.fact(data).rank:
+        call.malformed(f"axes={list(axes)} is not a permutation of the leading axes")
+    return chain(call, data, move_ops((*axes, *range(len(axes), call.fact(data).rank))))
+
+
+@NNEF.dump(MoveAxis)
+def dump_move_axis(op: MoveAxis, node: Node, out: Dump) -> None:
+    """Write transpose."""
+    rank = out.fact(node.inputs[0]).rank
+    out.call("transpose", axes=tuple(op.permutation(rank)))
+
+
+def _removals(call: Invocation | OnnxCall, data: Outlet, axes: Sequence[int]) -> tuple[Outlet, ...]:
+    """Remove axes of the input shape, the last one first."""
+    if len(set(axes)) != len(axes):
+        call.malformed(f"axes={list(axes)} names an axis twice")
+    return chain(call, data, [RmAxis(axis) for axis in sorted(axes, reverse=True)])
+
+
+@NNEF.load("squeeze", "input", "axes")
+def load_squeeze(call: Invocation) -> tuple[Outlet, ...]:
+    """squeeze(input, axes): axes of the input shape, in any order."""
+    return _removals(call, call.tensor("input"), call.integers("axes"))
+
+
+@NNEF.load("unsqueeze", "input", "axes")
+def load_unsqueeze(call: Invocation) -> tuple[Outlet, ...]:
+    """unsqueeze(input, axes): in ascending order, each axis in the shape built so far."""
+    axes = sorted(call.integers("axes"))
+    return chain(call, call.tensor("input"), [AddAxis(axis) for axis in axes])
+
+
+@NNEF.dump(AddAxis)
+def dump_add_axis(op: AddAxis, node: Node, out: Dump) -> None:
+    """Write unsqueeze."""
+    out.call("unsqueeze", axes=(op.axis,))
+
+
+@NNEF.dump(RmAxis)
+def dump_rm_axis(op: RmAxis, node: Node, out: Dump) -> None:
+    """Write squeeze."""
+    out.call("squeeze", axes=(op.axis,))
+
+
+@ONNX.rule("Transpose")
+def import_transpose(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Transpose; without `perm` the axes are reversed."""
+    data = call.input(0)
+    rank = call.fact(data).rank
+    perm = call.integers("perm", tuple(reversed(range(rank))))
+    if sorted(perm) != list(range(rank)):
+        call.malformed(f"perm={list(perm)} is not a permutation of {rank} axes")
+    return chain(call, data, move_ops(perm))
+
+
+def _axes_of(call: OnnxCall, rank: int) -> list[int] | None:
+    """Return the axes, an attribute before opset 13 and an input since; None when absent."""
+    if call.optional(1) is not None:
+        axes = [int(axis) for axis in call.dims(1) if isinstance(axis, int)]
+    elif call.has("axes"):
+        axes = list(call.integers("axes"))
+    else:
+        return None
+    if any(not -rank <= axis < rank for axis in axes):
+        call.malformed(f"axes={axes} for a rank of {rank}")
+    return [axis % rank for axis in axes]
+
+
+@ONNX.rule("Squeeze")
+def import_squeeze(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Squeeze; without axes, every axis of 1 is removed."""
+    shape = call.fact(call.input(0)).shape
+    axes = _axes_of(call, len(shape))
+    if axes is None:
+        axes = [axis for axis, dim in enumerate(shape) if dim == 1]
+    return _removals(call, call.input(0), axes)
+
+
+@ONNX.rule("Unsqueeze")
+def import_unsqueeze(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Unsqueeze: axes of the output shape."""
+    count = len(call.dims(1)) if call.optional(1) is not None else len(call.integers("axes"))
+    axes = _axes_of(call, call.fact(call.input(0)).rank + count) or []
+    if len(set(axes)) != len(axes):
+        call.malformed(f"axes={axes} names an axis twice")
+    return chain(call, call.input(0), [AddAxis(axis) for axis in sorted(axes)])

@@ -1,0 +1,281 @@
+"""Convolution.
+
+    out[n, o, t] = sum over (c, k) of kernel[o, c, k] * data[n, g*C/groups + c, t*stride - before + k*dilation]
+                   + bias[o]                                g = the group of o; positions outside are 0
+
+Source: spec/nnef.md 5, spec/ir.md 6; ONNX Conv.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from tract_ref.dim import Dim
+from tract_ref.errors import InvalidModel
+from tract_ref.ir.axes import AxesMapping, Track
+from tract_ref.ir.fact import TDIM, Fact, Tensor
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, Turn
+from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.shared import along_tracked_axis
+from tract_ref.stream.tables import FILL_ZERO, PULSIFY_V1, PulsifyContext
+from tract_ref.stream.window import (
+    Padding,
+    SameUpper,
+    WindowSpec,
+    explicit,
+    onnx_window,
+    padded,
+    refuse_static,
+    stream_window,
+)
+
+
+@dataclass(frozen=True)
+class Conv(Op):
+    """Slide a kernel over the spatial axes.
+
+    Attributes:
+        window: geometry per spatial axis; its kernel sizes are those of the kernel input.
+        groups: channels are cut into this many groups, convolved independently.
+
+    Shapes:
+        data    [N, C, spatial..]
+        kernel  [O, C/groups, kernel..]
+        bias    [O] or [1, O, 1..], optional
+        out     [N, O, spatial'..]
+    """
+
+    window: WindowSpec
+    groups: int
+    arity: ClassVar[tuple[int, int | None]] = (2, 3)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Lengths as in stream/window; every input has one dtype."""
+        data, kernel = inputs[:2]
+        self.window.check(data.rank)
+        if len({fact.dtype for fact in inputs}) > 1 or data.dtype == TDIM:
+            raise InvalidModel(
+                f"inputs {[str(fact) for fact in inputs]}; data, kernel and bias have one number type"
+            )
+        if kernel.rank != data.rank or kernel.shape[2:] != self.window.kernel:
+            raise InvalidModel(
+                f"kernel {kernel} where window={list(self.window.kernel)} and data {data} need "
+                "[O, C/groups, window..]"
+            )
+        outs, per_group = kernel.shape[:2]
+        channels = data.shape[1]
+        if self.groups < 1 or (isinstance(outs, int) and outs % self.groups):
+            raise InvalidModel(f"{outs} output channels do not divide into groups={self.groups}")
+        known = isinstance(channels, int) and isinstance(per_group, int)
+        if known and channels != per_group * self.groups:
+            raise InvalidModel(
+                f"{channels} channels where kernel {kernel} with groups={self.groups} needs "
+                f"{per_group * self.groups}"
+            )
+        if len(inputs) == 3 and not _is_bias(inputs[2].shape, outs):
+            raise InvalidModel(f"bias {inputs[2]} for {outs} channels; bias is [{outs}]")
+        return (Fact(data.dtype, (data.shape[0], outs, *self.window.lengths(data.shape))),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Add kernel * data over channel then kernel position; the bias last.
+
+        f16 accumulates in f32 and is rounded once.
+        """
+        data, kernel = inputs[:2]
+        work = np.dtype(np.float32) if data.dtype == np.float16 else data.dtype
+        groups, per_group = self.groups, kernel.shape[1]
+        pads = self.window.pads(data.shape)
+        x = padded(data, pads, 0).astype(work, copy=False)
+        outs = self.window.sizes(data.shape)
+        x = x.reshape(data.shape[0], groups, per_group, *x.shape[2:])
+        w = kernel.astype(work, copy=False)
+        w = w.reshape(groups, kernel.shape[0] // groups, *kernel.shape[1:])
+        acc = np.zeros((data.shape[0], groups, w.shape[1], *outs), work)
+        ones = (1,) * len(outs)
+        with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+            for c in range(per_group):
+                for position in np.ndindex(*self.window.kernel):
+                    tap = x[(slice(None), slice(None), None, c, *self.window.taps(outs, position))]
+                    weight = w[(slice(None), slice(None), c, *position)]
+                    acc += weight.reshape(*weight.shape, *ones) * tap
+            out = acc.reshape(data.shape[0], kernel.shape[0], *outs)
+            if len(inputs) == 3:
+                out = out + inputs[2].astype(work, copy=False).reshape(-1, *ones)
+            return (out.astype(data.dtype, copy=False),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """The batch axis, spatial axes that a 1-wide window leaves alone, and output channels."""
+        rest = (None,) * (len(inputs) - 1)
+        tracks = [Track((0, *rest), (0,))]
+        for spatial in range(self.window.rank):
+            if self.window.is_pointwise(spatial):
+                tracks.append(Track((2 + spatial, *rest), (2 + spatial,)))
+        if self.groups == 1:
+            bias = (0 if inputs[2].rank == 1 else 1,) if len(inputs) == 3 else ()
+            tracks.append(Track((None, 0, *bias), (1,)))
+        return AxesMapping(tuple(tracks))
+
+
+def _is_bias(shape: tuple[Dim, ...], outs: Dim) -> bool:
+    if len(shape) == 1:
+        return shape[0] == outs
+    return len(shape) > 1 and shape == (1, outs, *(1,) * (len(shape) - 2))
+
+
+@PULSIFY_V1.rule(Conv)
+def pulsify_conv(op: Conv, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Stream a convolution along the batch axis or one spatial axis.
+
+    Units: window, delay and overlap in frames of the input; the result's delay in output frames.
+
+    Errors:
+        Refused: the stream axis is the channel axis; the kernel or the bias streams; SAME padding that
+            depends on the length; the frames of a turn are not a multiple of the stride.
+    """
+    data, *weights = ctx.inputs
+    for wire, what in zip(weights, ("kernel", "bias"), strict=False):
+        if ctx.stream(wire) is not None:
+            ctx.refuse(f"its {what} streams", f"use a {what} that is known before the stream starts")
+    stream = ctx.stream(data)
+    if stream is None:
+        refuse_static(ctx)
+    if stream.axis == 0:
+        return along_tracked_axis(op, node, ctx)
+    if stream.axis == 1:
+        ctx.refuse(
+            "the stream axis is the channel axis (1): every output would need every frame",
+            "stream along the batch axis or a spatial axis",
+        )
+    framed, out, window = stream_window(ctx, data, op.window, fill=FILL_ZERO)
+    return ctx.wire(Conv(window, op.groups), (framed, *weights), out)
+
+
+def _spatial(call: Invocation, parameter: str, rank: int) -> tuple[int, ...]:
+    values = call.integers(parameter)
+    if values and len(values) != rank:
+        call.malformed(
+            f"{parameter}={list(values)} has {len(values)} entries for {rank} spatial axes",
+            remedy=f"give one {parameter} per spatial axis, or none",
+        )
+    return values or (1,) * rank
+
+
+@NNEF.load(
+    "conv",
+    "input",
+    "filter",
+    bias=0.0,
+    border="constant",
+    padding=(),
+    stride=(),
+    dilation=(),
+    groups=1,
+)
+def load_conv(call: Invocation) -> tuple[Outlet, ...]:
+    """conv(input, filter, bias, border, padding, stride, dilation, groups).
+
+    `padding = []` is same_upper; groups 0 is depth-wise; a bias of zeros is left out.
+    """
+    data = call.tensor("input")
+    kernel = call.tensor("filter")
+    if call.string("border") != "constant":
+        call.refuse(
+            f"border {call.string('border')!r} of a convolution",
+            remedy="pad with that border first, then convolve with padding = [(0, 0)]",
+        )
+    shape = call.fact(kernel).shape
+    rank = len(shape) - 2
+    sizes = tuple(n for n in shape[2:] if isinstance(n, int))
+    if rank < 1 or len(sizes) != rank:
+        call.malformed(f"filter {call.fact(kernel)} is not [O, C/groups, one or more sizes]")
+    pairs = call.pairs("padding")
+    if pairs and len(pairs) != rank:
+        call.malformed(
+            f"padding has {len(pairs)} pairs for {rank} spatial axes",
+            remedy="give one (before, after) per spatial axis, or none",
+        )
+    padding: tuple[Padding, ...] = tuple(explicit(b, a) for b, a in pairs) or (SameUpper(),) * rank
+    groups = call.integer("groups")
+    if groups == 0:
+        channels = call.fact(data).shape[1]
+        if not isinstance(channels, int):
+            call.refuse(f"groups=0 with {channels} channels", remedy="set the symbol")
+        groups = channels
+    window = WindowSpec(
+        sizes, _spatial(call, "stride", rank), _spatial(call, "dilation", rank), padding
+    )
+    inputs = [data, kernel]
+    if not call.is_absent("bias"):
+        bias = call.tensor("bias", like=data)
+        value = call.fact(bias).const
+        if value is None:
+            inputs.append(bias)
+        elif np.any(value != 0):
+            inputs.append(_channel_bias(call, bias, value, shape[0]))
+    return call.wire(Conv(window, groups), *inputs)
+
+
+def _channel_bias(call: Invocation, bias: Outlet, value: Tensor, outs: Dim) -> Outlet:
+    """Return a bias of one entry per channel from a scalar, [O], [1,O] or [1,O,1..]."""
+    if value.ndim == 1 and value.shape[0] == outs:
+        return bias
+    count = outs if isinstance(outs, int) else 1
+    if value.size not in (1, count) or (value.ndim > 1 and value.shape[1] != value.size):
+        call.malformed(f"bias of shape {list(value.shape)} for {outs} channels")
+    return call.const(np.broadcast_to(value.reshape(-1), (count,)).copy(), "bias")
+
+
+@NNEF.dump(Conv)
+def dump_conv(op: Conv, node: Node, out: Dump) -> None:
+    """Write conv; `padding = []` when every axis is same_upper."""
+    if all(isinstance(padding, SameUpper) for padding in op.window.padding):
+        padding: tuple[DumpValue, ...] = ()
+    else:
+        pads = op.window.explicit_pads(out.fact(node.inputs[0]).shape)
+        if pads is None:
+            out.refuse(
+                "SAME padding with a stride over a symbolic length, not same_upper on every axis",
+                remedy="set the symbol, or give explicit padding",
+            )
+        padding = pads
+    inputs: tuple[DumpValue, ...] = (*node.inputs, 0.0) if len(node.inputs) == 2 else node.inputs
+    out.call(
+        "conv",
+        inputs=inputs,
+        padding=padding,
+        stride=op.window.stride,
+        dilation=op.window.dilation,
+        groups=op.groups,
+    )
+
+
+NNEF.refuse_load(
+    "separable_conv",
+    reason="is two convolutions with an order of padding that the standard leaves open",
+    remedy="write it as a depth-wise conv (groups = 0) followed by a conv of size 1",
+)
+
+
+@ONNX.rule("Conv")
+def import_conv(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Conv with every attribute; the kernel's sizes are those of W."""
+    data, kernel = call.input(0), call.input(1)
+    shape = call.fact(kernel).shape
+    sizes = tuple(n for n in shape[2:] if isinstance(n, int))
+    if len(shape) < 3 or len(sizes) != len(shape) - 2:
+        call.refuse(f"kernel {call.fact(kernel)}", remedy="use a kernel of known sizes")
+    if call.has("kernel_shape") and call.integers("kernel_shape") != sizes:
+        call.malformed(
+            f"kernel_shape={list(call.integers('kernel_shape'))} where W is {call.fact(kernel)}"
+        )
+    inputs = [data, kernel]
+    bias = call.optional(2)
+    value = call.const(2)
+    if bias is not None and (value is None or np.any(value != 0)):
+        inputs.append(bias)
+    return call.wire(Conv(onnx_window(call, sizes), call.integer("group", 1)), *inputs)

@@ -1,0 +1,130 @@
+"""Declutter: drives the DECLUTTER table to a fixpoint with a work-list, never by rescanning the graph.
+
+Three things happen to a node: its rules are tried in file order; when all it reads is constant it is
+evaluated; when an equal node reads the same wires the two become one. Whatever a patch touches is looked
+at again. The input model is left as it was.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+import tract_ref.passes.rewrites  # noqa: F401  registers rewrites
+from tract_ref.errors import InternalError, TractRefError
+from tract_ref.ir.fact import TDIM
+from tract_ref.ir.model import Const, Model, Node, Outlet, Source
+from tract_ref.ir.op import Turn
+from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.rules import DECLUTTER
+from tract_ref.passes.rewrites.merge_siblings import merge_siblings
+
+STAGE = "declutter"
+# A folded constant may be larger than what it is computed from up to this size, as in tract.
+_FOLDED_BYTES = 4 << 20
+# No rule chain of a real model comes near: beyond it, two rules undo each other.
+_VISITS_PER_NODE = 200
+
+
+class _Declutter:
+    """One run over one model; also the context of its rules."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        order = [node.id for node in model.order()]
+        self._queue: deque[int] = deque(order)
+        self._queued: set[int] = set(order)
+        self._budget = _VISITS_PER_NODE * (len(order) + 10)
+
+    def patch(self) -> ModelPatch:
+        """Return an empty patch over the model."""
+        return ModelPatch(self.model)
+
+    def run(self) -> None:
+        """Empty the work-list."""
+        while self._queue:
+            node_id = self._queue.popleft()
+            self._queued.discard(node_id)
+            node = self.model.nodes.get(node_id)
+            if node is None or isinstance(node.op, Source | Const):
+                continue
+            self._budget -= 1
+            if self._budget < 0:
+                raise InternalError(
+                    "rules undo each other", stage=STAGE, node=node.name, op=node.op.name
+                )
+            patch = self._simplify(node)
+            if patch is not None:
+                self.touch(patch.apply())
+
+    def touch(self, nodes: list[int]) -> None:
+        """Look again at nodes and at those that read them."""
+        for node_id in nodes:
+            for candidate in (node_id, *self.model.successors.get(node_id, ())):
+                if candidate not in self._queued and candidate in self.model.nodes:
+                    self._queued.add(candidate)
+                    self._queue.append(candidate)
+
+    def _simplify(self, node: Node) -> ModelPatch | None:
+        try:
+            folded = _fold_constants(self.model, node)
+            if folded is not None:
+                return folded
+            for rule in DECLUTTER.rules(type(node.op)):
+                patch = rule(node.op, node, self)
+                if patch is not None:
+                    return patch
+        except TractRefError as error:
+            raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
+        return None
+
+
+def _fold_constants(model: Model, node: Node) -> ModelPatch | None:
+    if not node.inputs or node.op.state() is not None:
+        return None
+    inputs = tuple(model.const_of(outlet) for outlet in node.inputs)
+    if any(tensor is None for tensor in inputs):
+        return None
+    tensors = tuple(tensor for tensor in inputs if tensor is not None)
+    limit = max(_FOLDED_BYTES, sum(tensor.nbytes for tensor in tensors))
+    for fact in node.outputs:
+        if not fact.is_concrete:
+            return None
+        size = np.prod([int(str(dim)) for dim in fact.shape], dtype=object)
+        if size * fact.dtype.itemsize > limit:
+            return None
+    if any(t.dtype == TDIM for t in tensors) and any(f.dtype != TDIM for f in node.outputs):
+        symbolic = any(not isinstance(d, int) for t in tensors if t.dtype == TDIM for d in t.ravel())
+        if symbolic:
+            return None
+    results = node.op.eval(Turn(), tensors)
+    patch = ModelPatch(model)
+    for slot, result in enumerate(results):
+        new = patch.const(node.name, np.asarray(result))
+        patch.shunt(Outlet(node.id, slot), new)
+    return patch
+
+
+def declutter(model: Model) -> Model:
+    """Return the simplified model.
+
+    Args:
+        model: any batch or pulsified model; it is not changed.
+
+    Returns:
+        A model with the same inputs, outputs, names and values, on which a second run changes
+        nothing. Labels of wires that still exist are kept.
+
+    Raises:
+        InvalidModel: the graph has a cycle, or folding a constant finds a rule broken.
+    """
+    model = model.copy()
+    run = _Declutter(model)
+    run.run()
+    while True:
+        merged = merge_siblings(model)
+        if not merged:
+            return model
+        again = _Declutter(model)
+        again.run()

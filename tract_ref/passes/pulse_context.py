@@ -1,0 +1,349 @@
+"""The context of v1 rules: holds the accounting of spec/pulse.md §9.2 once, for all ops."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from fractions import Fraction
+from typing import NoReturn
+
+import numpy as np
+
+from tract_ref.dim import Dim, TDim, evaluate, period, slope
+from tract_ref.errors import Inconclusive, InternalError, Refused
+from tract_ref.ir.fact import Fact, Tensor
+from tract_ref.ir.model import Model, Node, Outlet
+from tract_ref.ir.op import Op
+from tract_ref.ops.buffer import Delay, PulsePad
+from tract_ref.ops.slicing import Slice
+from tract_ref.ops.structure import Identity
+from tract_ref.stream.fact import Linear
+from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
+
+STAGE = "pulsify v1"
+# Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on the
+# length being quasi-affine: the rest is one period.
+_DENSE_PULSES = 4096
+
+
+class PulseContext:
+    """Context of the rules while one model is pulsified.
+
+    Args:
+        batch: the batch model, decluttered.
+        pulse: source frames per turn.
+        symbol: the stream symbol.
+    """
+
+    def __init__(self, batch: Model, pulse: int, symbol: str) -> None:
+        self.batch = batch
+        self.pulse = pulse
+        self.symbol = symbol
+        self.model = Model(batch.scope)
+        self.moved: dict[Outlet, Outlet] = {}
+        self._streams: dict[Outlet, Linear] = {}
+        self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
+        # Source frames that frame i of a wire depends on: from i/rate + first to i/rate + second.
+        self._reads: dict[Outlet, tuple[Fraction, Fraction]] = {}
+        self._window_reads: dict[tuple[Outlet, Linear], tuple[Fraction, Fraction]] = {}
+        self._node: Node | None = None
+        self._inputs: tuple[Outlet, ...] = ()
+
+    # Driver side
+
+    def enter(self, node: Node) -> None:
+        """Start translating a node."""
+        self._node = node
+        self._inputs = tuple(self.moved[outlet] for outlet in node.inputs)
+
+    def leave(self, results: tuple[Outlet, ...]) -> None:
+        """Finish a node: check that each result has the shape that its streaming fact announces."""
+        node = self.node
+        if len(results) != len(node.outputs):
+            raise InternalError(f"{len(results)} wires for {len(node.outputs)} outputs")
+        for slot, outlet in enumerate(results):
+            stream = self._streams.get(outlet)
+            if stream is not None and self.fact(outlet).shape[stream.axis] != self._rated(stream):
+                raise InternalError(
+                    f"announces {self._rated(stream)} frames per turn, "
+                    f"brings {self.fact(outlet).shape[stream.axis]}",
+                    stage=STAGE,
+                    node=node.name,
+                    op=node.op.name,
+                )
+            self.moved[Outlet(node.id, slot)] = outlet
+
+    def _rated(self, stream: Linear) -> Dim:
+        frames = stream.rate * self.pulse
+        return int(frames) if frames.denominator == 1 else -1
+
+    # Rule side
+
+    @property
+    def node(self) -> Node:
+        """The batch node."""
+        if self._node is None:
+            raise InternalError("the context is asked outside a node")
+        return self._node
+
+    @property
+    def inputs(self) -> tuple[Outlet, ...]:
+        """The pulsed wires that stand for the node's inputs."""
+        return self._inputs
+
+    def batch_input(self, slot: int) -> Fact:
+        """Return the batch fact of an input."""
+        return self.batch.fact(self.node.inputs[slot])
+
+    def batch_output(self, slot: int = 0) -> Fact:
+        """Return the batch fact of an output."""
+        return self.node.outputs[slot]
+
+    def fact(self, wire: Outlet) -> Fact:
+        """Return the fact of a pulsed wire."""
+        return self.model.fact(wire)
+
+    def stream(self, wire: Outlet) -> Linear | None:
+        """Return how a pulsed wire streams."""
+        return self._streams.get(wire)
+
+    def streaming(self, wire: Outlet) -> Linear:
+        """Return how a wire streams; it must."""
+        stream = self._streams.get(wire)
+        if stream is None:
+            raise InternalError("a verb for streams is used on a static wire", stage=STAGE)
+        return stream
+
+    def frames(self, wire: Outlet) -> int:
+        """Return the frames of one turn on the stream axis, overlaps included."""
+        dim = self.fact(wire).shape[self.streaming(wire).axis]
+        if not isinstance(dim, int):
+            raise InternalError(f"a turn brings {dim} frames", stage=STAGE)
+        return dim
+
+    def wire(
+        self, op: Op, inputs: tuple[Outlet, ...], *streams: Linear | None, suffix: str = ""
+    ) -> tuple[Outlet, ...]:
+        """Add a node to the pulsed model."""
+        name = f"{self.node.name}.{suffix}" if suffix else self.node.name
+        outlets = self.model.wire(self.model.unique_name(name), op, inputs)
+        if len(streams) != len(outlets):
+            raise InternalError(f"{len(streams)} streaming facts for {len(outlets)} outputs")
+        for outlet, stream in zip(outlets, streams, strict=True):
+            if stream is not None:
+                self._streams[outlet] = stream
+                self._reads[outlet] = self._hull(inputs, stream)
+        return outlets
+
+    def _hull(self, inputs: tuple[Outlet, ...], stream: Linear) -> tuple[Fraction, Fraction]:
+        """Return the source frames that an output reads, from those that its inputs read.
+
+        An op works turn by turn on raw frames, so a change of delay is a change of index.
+        """
+        found: list[tuple[Fraction, Fraction]] = []
+        for wire in inputs:
+            windowed = self._window_reads.get((wire, stream))
+            if windowed is not None:
+                found.append(windowed)
+            elif wire in self._reads:
+                old = self._streams[wire]
+                shift = stream.delay / stream.rate - old.delay / old.rate
+                found.append((self._reads[wire][0] + shift, self._reads[wire][1] + shift))
+        if not found:
+            return Fraction(0), Fraction(0)
+        return min(first for first, _ in found), max(last for _, last in found)
+
+    def receptive_field(self, wires: list[Outlet]) -> int:
+        """Return how many source frames one frame of any of the wires depends on, at most."""
+        spans = [self._reads[wire] for wire in wires if wire in self._reads]
+        return max((math.ceil(last - first) + 1 for first, last in spans), default=0)
+
+    def const(self, tensor: Tensor, suffix: str) -> Outlet:
+        """Add a constant that does not stream."""
+        name = self.model.unique_name(f"{self.node.name}.{suffix}")
+        return self.model.add_const(name, tensor)
+
+    def restream(self, wire: Outlet, stream: Linear) -> Outlet:
+        """Return the same samples under another streaming fact."""
+        # A node of its own, so that both facts have a wire; declutter removes it.
+        return self.wire(Identity(), (wire,), stream, suffix="view")[0]
+
+    def delay(self, wire: Outlet, delay: int, *, overlap: int = 0) -> Outlet:
+        """Return the wire `delay` frames later, led by `overlap` frames seen before."""
+        if not delay and not overlap:
+            return wire
+        key = (wire, delay, overlap)
+        found = self._delays.get(key)
+        if found is None:
+            stream = self.streaming(wire)
+            later = replace(stream, delay=stream.delay + delay + overlap)
+            op = Delay(stream.axis, delay, overlap)
+            found = self.wire(op, (wire,), later, suffix="delay")[0]
+            self._reads[found] = self._reads[wire]
+            self._delays[key] = found
+        return found
+
+    def sync(self, wires: tuple[Outlet, ...]) -> tuple[tuple[Outlet, ...], Linear | None]:
+        """Return the wires at the largest delay among them, and what they share."""
+        streams = [(w, s) for w in wires if (s := self._streams.get(w)) is not None]
+        if not streams:
+            return wires, None
+        first = streams[0][1]
+        for _, other in streams[1:]:
+            if other.rate != first.rate:
+                self.refuse(
+                    f"streams of different rates meet ({first.rate} and {other.rate} frames per "
+                    "source frame)",
+                    "bring both branches to one rate",
+                )
+            if self.batch.scope.decide_equal(first.length, other.length) is not True:
+                self.refuse(
+                    f"streams of lengths {first.length} and {other.length} frames meet, which are "
+                    "not proved equal",
+                    "crop the branches to one length, or assert a bound on the symbol",
+                )
+        latest = max(s.delay for _, s in streams)
+        synced = tuple(
+            self.delay(w, latest - s.delay) if (s := self._streams.get(w)) is not None else w
+            for w in wires
+        )
+        return synced, replace(first, delay=latest)
+
+    def window(
+        self,
+        wire: Outlet,
+        *,
+        field: int,
+        stride: int,
+        before: int = 0,
+        after: int = 0,
+        fill: str | Tensor = FILL_ZERO,
+        length: Dim | None = None,
+    ) -> tuple[Outlet, Linear]:
+        """Return the wire with exactly the frames that the windows of this turn read."""
+        stream = self.streaming(wire)
+        reads = self._reads[wire]
+        frames = self.frames(wire)
+        if frames % stride:
+            self._refuse_stride(frames, stride, stream)
+        if after:
+            wire = self.delay(wire, self.late_end(wire))
+            stream = self.streaming(wire)
+        d = stream.delay
+        out_delay = max(0, -((before + stride - 1 - field - d) // stride))
+        kept = stride * out_delay + before - d
+        overlap = max(0, field + 1 - stride)
+        # field + 1 < stride leaves gaps: nothing overlaps, and the first window of a turn may start
+        # inside it (kept < 0).
+        if kept >= 0:
+            wire = self.delay(wire, kept - overlap, overlap=overlap)
+            begin = d + kept
+        else:
+            begin, overlap = d, 0
+        if before or after:
+            value = self._fill(self.fact(wire), fill)
+            wire = self.pad(
+                wire,
+                before=before,
+                after=after,
+                mode="constant",
+                value=value,
+                delay=begin,
+                overlap=overlap,
+            )
+        if kept < 0:
+            sliced = replace(stream, delay=d)
+            wire = self.wire(Slice(stream.axis, -kept, frames), (wire,), sliced, suffix="phase")[0]
+        out_length = self.batch_output().shape[stream.axis] if length is None else length
+        out = Linear(stream.axis, out_length, out_delay, stream.rate / stride)
+        lead, lag = before / stream.rate, (field - before) / stream.rate
+        self._window_reads[wire, out] = (reads[0] - lead, reads[1] + lag)
+        return wire, out
+
+    def _refuse_stride(self, frames: int, stride: int, stream: Linear) -> NoReturn:
+        # Smallest pulse whose frames on this wire are a whole number of strides.
+        step = stride / stream.rate
+        valid = ", ".join(str(step.numerator * k) for k in (1, 2, 3))
+        self.refuse(
+            f"pulse={self.pulse} brings {frames} frames on axis {stream.axis}, not a multiple of "
+            f"stride={stride}",
+            f"use a pulse of {valid}, … frames",
+        )
+
+    def late_end(self, wire: Outlet) -> int:
+        """Return how many frames later `wire` must come for its end to be known in time.
+
+        e = max over k >= 0 of (k*q - L(max(k*P, Smin)) - d), at least 0, over the k for which the
+        length can still change; q = frames per turn (spec/pulse.md 8.20).
+        """
+        stream = self.streaming(wire)
+        length = stream.length
+        if isinstance(length, int):
+            # A constant length is known from the first turn on.
+            return 0
+        per_turn = int(stream.rate * self.pulse)
+        least = self.batch.scope.smallest(self.symbol)
+        try:
+            growth = slope(length, self.symbol)
+        except Inconclusive:
+            growth = None
+        if growth is None or (growth != 0 and growth != stream.rate):
+            self.refuse(
+                f"the length {length} does not grow with the frames that arrive "
+                f"({stream.rate} per source frame), so its end cannot be met in time",
+                "crop or pad the stream by a fixed number of frames",
+            )
+        settled = self._settled(length)
+        last = max(0, evaluate(length, {self.symbol: settled + (1 << 40)})) if not growth else None
+        worst = 0
+        for k in self._pulses(settled, period(length, self.symbol)):
+            at = max(0, evaluate(length, {self.symbol: max(k * self.pulse, least)}))
+            if last is not None and at >= last:
+                break
+            worst = max(worst, k * per_turn - at - stream.delay)
+        return worst
+
+    def _settled(self, length: TDim) -> int:
+        """Return a stream length beyond which every min and max of `length` has made its choice."""
+        constants = sum(int(text) for text in re.findall(r"\d+", str(length)))
+        return (constants + 1) * period(length, self.symbol)
+
+    def _pulses(self, settled: int, cycle: int) -> list[int]:
+        """Pulse counts that decide the worst end: all until settled, then one period."""
+        first = settled // self.pulse + 1
+        dense = range(min(first, _DENSE_PULSES))
+        return [*dense, *range(first, first + cycle // math.gcd(cycle, self.pulse) + 1)]
+
+    def pad(
+        self,
+        wire: Outlet,
+        *,
+        before: int,
+        after: int,
+        mode: str,
+        value: Tensor | None,
+        delay: int,
+        overlap: int = 0,
+    ) -> Outlet:
+        """Overwrite the frames around the stream of `wire` with padding, in place."""
+        stream = self.streaming(wire)
+        end = stream.length + delay
+        number = value.item() if value is not None else 0
+        op = PulsePad(stream.axis, before, after, delay, end, mode, number, overlap)
+        return self.wire(op, (wire,), stream, suffix="pulse-pad")[0]
+
+    def _fill(self, fact: Fact, fill: str | Tensor) -> Tensor:
+        if isinstance(fill, np.ndarray):
+            return fill
+        if fill == FILL_LOWEST and fact.dtype.kind == "f":
+            return np.asarray(-np.inf, fact.dtype)
+        if fill == FILL_LOWEST and fact.dtype.kind in "iu":
+            return np.asarray(np.iinfo(fact.dtype.type).min, fact.dtype)  # pyright: ignore[reportArgumentType]
+        return np.zeros((), fact.dtype)
+
+    def refuse(self, reason: str, remedy: str) -> NoReturn:
+        """Decline the node."""
+        raise Refused(
+            reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy
+        )

@@ -1,0 +1,207 @@
+"""Pulsification v1: walks a batch model, applies PULSIFY_V1, keeps the delay of every wire.
+
+For every wire of the result, raw[delay + i] == batch[i] for 0 <= i < length(S). The accounting is the
+canonical one of spec/pulse.md §9.2; `_Context` holds it once, for all ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tract_ref.dim import Dim, TDim, symbols
+from tract_ref.errors import Refused, TractRefError
+from tract_ref.ir.fact import Tensor, dims_tensor
+from tract_ref.ir.model import Model, Node, Outlet, Source
+from tract_ref.ir.rules import Refusal
+from tract_ref.passes.before_pulsify import before_pulsify
+from tract_ref.passes.declutter import declutter
+from tract_ref.passes.pulse_context import STAGE, PulseContext
+from tract_ref.stream.fact import Linear, PulsedFact
+from tract_ref.stream.tables import PULSIFY_V1
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Where one batch wire went.
+
+    Attributes:
+        batch: outlet of the batch model.
+        outlet: outlet of the pulsified model that carries it.
+        stream: how it lines up, None when it does not stream.
+    """
+
+    batch: Outlet
+    outlet: Outlet
+    stream: Linear | None
+
+
+@dataclass(frozen=True)
+class Pulsed:
+    """A pulsified model.
+
+    Attributes:
+        model: one turn of the stream; its `pulse.*` properties say how outputs line up.
+        batch: the batch model that was pulsified, after declutter; wires are named after it.
+        pulse: source frames per turn.
+        symbol: the stream symbol.
+        infos: per wire name of `batch`, where it went; wires that a pass removed are absent.
+        receptive_field: source frames that one output frame depends on, the widest of all outputs.
+    """
+
+    model: Model
+    batch: Model
+    pulse: int
+    symbol: str
+    infos: Mapping[str, Wire]
+    receptive_field: int
+
+    def pulsed_fact(self, name: str) -> PulsedFact:
+        """Return the streaming fact of a wire of the batch model."""
+        wire = self.infos[name]
+        return PulsedFact(self.model.fact(wire.outlet), wire.stream)
+
+    @property
+    def delays(self) -> tuple[int, ...]:
+        """Delay per output, in frames of that output; 0 for outputs that do not stream."""
+        return tuple(int(d) for d in self.model.properties["pulse.delay"])
+
+
+def stream_symbol(model: Model, wanted: str | None) -> str:
+    """Return the stream symbol: `wanted`, else the only symbol that the inputs mention.
+
+    Raises:
+        Refused: no input mentions `wanted`; no candidate; two candidates.
+    """
+    found = sorted({name for o in model.inputs for d in model.fact(o).shape for name in symbols(d)})
+    if wanted is not None:
+        if wanted not in found:
+            known = ", ".join(found) or "none"
+            raise Refused(
+                f"no input has a dimension that contains {wanted!r} (symbols of the inputs: {known})",
+                stage=STAGE,
+                remedy="name one of these, or make a fixed dimension the symbol with --axis",
+            )
+        return wanted
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Refused(
+            "no input has a symbolic dimension: nothing streams",
+            stage=STAGE,
+            remedy="make a dimension the stream symbol with --axis NAME=AXIS",
+        )
+    raise Refused(
+        f"two or more candidates for the stream symbol: {', '.join(found)}",
+        stage=STAGE,
+        remedy="choose one with --symbol, set the others with --set",
+    )
+
+
+def pulsify(
+    model: Model, pulse: int, *, symbol: str | None = None, version: int = 1
+) -> Pulsed:
+    """Turn a batch model into one that takes `pulse` source frames per turn.
+
+    Args:
+        model: a batch model; it is not changed.
+        pulse: source frames per turn.
+        symbol: the stream symbol; by default the only symbol of the inputs.
+        version: the pulsifier; 1 is the only one.
+
+    Returns:
+        The pulsified model, decluttered, and where every batch wire went.
+
+    Raises:
+        Refused: an op cannot stream; the error names the node, the reason and a remedy. Also when
+            the pulse is not positive, or no output streams.
+    """
+    if version != 1:
+        raise Refused(f"pulsifier version {version}", stage=STAGE, remedy="use version=1")
+    if pulse <= 0:
+        raise Refused(f"pulse={pulse} frames", stage=STAGE, remedy="use a pulse of 1 or more frames")
+    name = stream_symbol(model, symbol)
+    batch = before_pulsify(declutter(model))
+    context = PulseContext(batch, pulse, name)
+    for node in batch.order():
+        _translate(context, node)
+    _require_streaming(context, batch)
+    _properties(context, batch)
+    return _finished(context, batch)
+
+
+def _translate(context: PulseContext, node: Node) -> None:
+    context.enter(node)
+    streams = any(context.stream(wire) is not None for wire in context.inputs)
+    mentions = any(fact.mentions(context.symbol) for fact in node.outputs)
+    try:
+        if not streams and not mentions and not isinstance(node.op, Source):
+            results = context.wire(node.op, context.inputs, *(None for _ in node.outputs))
+        else:
+            rule = PULSIFY_V1.lookup(type(node.op))
+            if isinstance(rule, Refusal):
+                rule.raise_for(STAGE, node)
+                return
+            results = rule(node.op, node, context)
+    except TractRefError as error:
+        raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
+    context.leave(results)
+
+
+def _require_streaming(context: PulseContext, batch: Model) -> None:
+    if not any(context.stream(context.moved[o]) is not None for o in batch.inputs):
+        raise Refused(f"no input streams on {context.symbol}", stage=STAGE, remedy="see --axis")
+    for outlet in batch.outputs:
+        if context.stream(context.moved[outlet]) is not None:
+            return
+    raise Refused(
+        f"no output streams on {context.symbol}: all of them are constant from turn to turn",
+        stage=STAGE,
+        remedy="stream a model whose output follows its input",
+    )
+
+
+def _properties(context: PulseContext, batch: Model) -> None:
+    model = context.model
+    model.inputs = [context.moved[o] for o in batch.inputs]
+    model.set_outputs((context.moved[o] for o in batch.outputs), batch.output_names)
+    inputs = [context.stream(o) for o in model.inputs]
+    outputs = [context.stream(o) for o in model.outputs]
+    properties: dict[str, Tensor] = dict(batch.properties)
+    properties["pulse.size"] = np.asarray(context.pulse, np.int64)
+    properties["pulse.streaming_symbol"] = np.asarray(context.symbol)
+    properties["pulse.input_axes"] = _axes(inputs)
+    properties["pulse.output_axes"] = _axes(outputs)
+    properties["pulse.delay"] = np.asarray([s.delay if s else 0 for s in outputs], np.int64)
+    properties["pulse.input_lengths"] = _lengths(inputs)
+    properties["pulse.output_lengths"] = _lengths(outputs)
+    model.properties = properties
+
+
+def _axes(streams: list[Linear | None]) -> Tensor:
+    return np.asarray([s.axis if s is not None else -1 for s in streams], np.int64)
+
+
+def _lengths(streams: list[Linear | None]) -> Tensor:
+    lengths: list[int | TDim] = [s.length if s is not None else 0 for s in streams]
+    return dims_tensor(tuple(lengths))
+
+
+def _finished(context: PulseContext, batch: Model) -> Pulsed:
+    """Declutter the pulsed model and find every batch wire again by its label."""
+    named: dict[str, tuple[Outlet, Linear | None]] = {}
+    for old, new in context.moved.items():
+        name = batch.wire_name(old)
+        context.model.label(new, name)
+        named[name] = (old, context.stream(new))
+    final = declutter(context.model)
+    infos: dict[str, Wire] = {}
+    for outlet, labels in final.labels.items():
+        for label in labels:
+            if label in named:
+                batch_outlet, stream = named[label]
+                infos[label] = Wire(batch_outlet, outlet, stream)
+    field = context.receptive_field(context.model.outputs)
+    return Pulsed(final, batch, context.pulse, context.symbol, infos, field)

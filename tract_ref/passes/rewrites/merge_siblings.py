@@ -1,0 +1,99 @@
+"""Merge of identical siblings: two nodes with equal ops over the same wires are one node.
+
+One pass in evaluation order with one dictionary, so that whole equal branches fold from the front.
+Equal stateful ops merge as well: their states start equal and see the same frames, so they stay equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Hashable
+from typing import cast
+
+import numpy as np
+
+from tract_ref.ir.fact import TDIM, Tensor
+from tract_ref.ir.model import Const, Model, Node, Outlet, Source
+from tract_ref.ir.op import Op, OpState
+from tract_ref.ir.patch import ModelPatch
+
+
+def merge_siblings(model: Model) -> int:
+    """Merge equal nodes of a model in place.
+
+    Outputs keep their number and names (two may come to read one wire), labels move along.
+
+    Args:
+        model: edited, through one patch.
+
+    Returns:
+        How many nodes were merged into another one.
+    """
+    seen: dict[Hashable, list[Node]] = {}
+    moved: dict[Outlet, Outlet] = {}
+    patch = ModelPatch(model)
+    merged = 0
+    for node in model.order():
+        key = _key(node, tuple(moved.get(outlet, outlet) for outlet in node.inputs))
+        if key is None:
+            continue
+        alike = seen.setdefault(key, [])
+        twin = next((other for other in alike if _same_value(other.op, node.op)), None)
+        if twin is None:
+            alike.append(node)
+            continue
+        merged += 1
+        for slot in range(len(node.outputs)):
+            moved[Outlet(node.id, slot)] = Outlet(twin.id, slot)
+            patch.shunt(Outlet(node.id, slot), Outlet(twin.id, slot))
+    if merged:
+        patch.apply()
+    return merged
+
+
+def _key(node: Node, inputs: tuple[Outlet, ...]) -> Hashable | None:
+    """Return what equal nodes have in common, None for a node that is never merged."""
+    op = node.op
+    if isinstance(op, Source):
+        return None
+    if isinstance(op, Const):
+        return _const_key(op.tensor)
+    # An op class without value equality says that its instances are not interchangeable.
+    if type(op).__eq__ is object.__eq__ or not dataclasses.is_dataclass(op):
+        return None
+    fields = dataclasses.fields(cast("OpState", op))
+    key = (type(op), inputs, tuple(_exact(getattr(op, field.name)) for field in fields))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _exact(value: object) -> object:
+    """Return a value that is equal only for the same number: 0, 0.0, -0.0 and False all differ."""
+    if isinstance(value, float | np.floating):
+        # NaN is not equal to itself, its text is.
+        return (type(value), float(value).hex())
+    if isinstance(value, tuple):
+        return (tuple, tuple(_exact(item) for item in cast("tuple[object, ...]", value)))
+    return (type(value), value)
+
+
+def _const_key(tensor: Tensor) -> Hashable:
+    """Return a key that finds equal tensors; `_same_value` then compares them."""
+    if tensor.dtype == TDIM:
+        return (Const, tensor.shape, tuple(_exact(dim) for dim in tensor.ravel().tolist()))
+    return (Const, tensor.dtype, tensor.shape, zlib.crc32(_bytes(tensor)))
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
+
+
+def _same_value(a: Op, b: Op) -> bool:
+    """Compare two constants of one key bit for bit; other ops of one key are equal already."""
+    if not isinstance(a, Const) or not isinstance(b, Const) or a.tensor.dtype == TDIM:
+        return True
+    return a.tensor is b.tensor or bool(np.array_equal(_bytes(a.tensor), _bytes(b.tensor)))

@@ -1,0 +1,366 @@
+"""The proof loop: run a model whole and chunk by chunk, cut the delay, compare, say what it costs.
+
+A proof is about one input: `raw[delay:delay + length]` of every output against the batch output. When they
+part, both models run again with every inner wire kept, and the first wire (in evaluation order) whose
+streamed frames are not its batch frames is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tract_ref.approx import Comparison, compare
+from tract_ref.errors import EvalError, Refused
+from tract_ref.dim import evaluate, symbols
+from tract_ref.ir.fact import Fact, Tensor
+from tract_ref.ir.model import Const, Model, Outlet
+from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
+from tract_ref.runtime.plan import Plan
+
+Kind = Literal["exact", "within", "wrong", "refused"]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first frame where the streamed model leaves the batch model.
+
+    Attributes:
+        wire: name of the first wire that differs, in evaluation order.
+        pulse: number of the turn (0-based) that brought the frame.
+        index: position in the batch value of the wire.
+        batch: value there in batch.
+        streamed: value there while streaming.
+        ulps: distance of the two in units of the last place.
+        reason: set instead of values when lengths or dtypes already differ.
+    """
+
+    wire: str
+    pulse: int
+    index: tuple[int, ...]
+    batch: object
+    streamed: object
+    ulps: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class OutputVerdict:
+    """The verdict on one output.
+
+    Attributes:
+        name: the output.
+        verdict: `exact` (bit for bit), `within` the named tolerance, or `wrong`.
+        delay: frames to drop from the streamed output.
+        frames: frames that came out after the delay.
+        expected_frames: frames of the batch output on the stream axis.
+        max_ulp: largest distance in units of the last place.
+        first: where they part, None unless wrong.
+    """
+
+    name: str
+    verdict: Kind
+    delay: int
+    frames: int
+    expected_frames: int
+    max_ulp: int
+    first: Divergence | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pulse size: verdicts, or the refusal.
+
+    Attributes:
+        pulse: source frames per turn.
+        outputs: one verdict per output; empty when refused.
+        refusal: why the model cannot stream at this pulse.
+        receptive_field: source frames that one output frame depends on, the widest of all outputs.
+        state_bytes: bytes of samples kept between turns.
+        pulsed: the pulsified model.
+    """
+
+    pulse: int
+    outputs: tuple[OutputVerdict, ...]
+    refusal: Refused | None
+    receptive_field: int
+    state_bytes: int
+    pulsed: Pulsed | None
+
+    @property
+    def verdict(self) -> Kind:
+        """The worst verdict of the outputs."""
+        if self.refusal is not None:
+            return "refused"
+        kinds = {output.verdict for output in self.outputs}
+        for kind in ("wrong", "within"):
+            if kind in kinds:
+                return kind
+        return "exact"
+
+
+def inputs_for(
+    model: Model, symbol: str, length: int, *, seed: int = 0
+) -> dict[str, Tensor]:
+    """Draw whole inputs of a batch model: normal floats, small integers, random booleans.
+
+    Raises:
+        Refused: an input mentions a symbol other than the stream symbol.
+    """
+    rng = np.random.default_rng(seed)
+    drawn: dict[str, Tensor] = {}
+    for outlet in model.inputs:
+        fact = model.fact(outlet)
+        name = model.nodes[outlet.node].name
+        others = sorted({s for dim in fact.shape for s in symbols(dim)} - {symbol})
+        if others:
+            raise Refused(
+                f"input {name!r} of fact {fact} has the free symbol {others[0]}",
+                stage="run",
+                remedy=f"set it with --set {others[0]}=1",
+            )
+        shape = tuple(max(0, evaluate(dim, {symbol: length})) for dim in fact.shape)
+        drawn[name] = _draw(rng, fact, shape)
+    return drawn
+
+
+def _draw(rng: np.random.Generator, fact: Fact, shape: tuple[int, ...]) -> Tensor:
+    if fact.dtype.kind == "f":
+        return rng.standard_normal(shape).astype(fact.dtype)
+    if fact.dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    low = -8 if fact.dtype.kind == "i" else 0
+    return rng.integers(low, 9, shape).astype(fact.dtype)
+
+
+def stream(
+    plan: Plan, inputs: Mapping[str, Tensor], chunks: Sequence[int], *, progress: Progress | None = None
+) -> dict[str, Tensor]:
+    """Feed whole inputs chunk by chunk and return the outputs, delay cut and joined.
+
+    Args:
+        plan: plan of a pulsified model.
+        inputs: whole inputs.
+        chunks: frames per push, on the stream axis of the first streaming input.
+        progress: called after each push with the number done and the number of chunks.
+
+    Raises:
+        EvalError: the chunks do not add up to the length of the inputs.
+    """
+    layout = plan.streaming
+    if layout is None:
+        raise EvalError("the plan is not of a pulsified model")
+    session = plan.session()
+    parts: dict[str, list[Tensor]] = {name: [] for name in plan.model.output_names}
+    axes = dict(zip(plan.model.output_names, layout.output_axes, strict=True))
+    streaming = {
+        name: axis
+        for name, axis in zip(plan.model.input_names, layout.input_axes, strict=True)
+        if axis >= 0
+    }
+    first = next(iter(streaming))
+    total = inputs[first].shape[streaming[first]]
+    if sum(chunks) != total:
+        raise EvalError(f"chunks add up to {sum(chunks)} frames, the input has {total}")
+    done = 0
+    for number, chunk in enumerate(chunks):
+        feed = dict(inputs)
+        for name, axis in streaming.items():
+            whole = inputs[name].shape[axis]
+            # Inputs of another rate advance by the same stretch of source time.
+            start, stop = done * whole // max(total, 1), (done + chunk) * whole // max(total, 1)
+            feed[name] = inputs[name][(*(slice(None),) * axis, slice(start, stop))]
+        done += chunk
+        for name, part in session.push(feed).items():
+            parts[name] = [*parts[name], part] if axes[name] >= 0 else [part]
+        if progress is not None:
+            progress(number + 1, len(chunks))
+    if not chunks:
+        for name, part in session.push(inputs).items():
+            parts[name] = [part]
+    for name, part in session.finish().items():
+        parts[name] = [*parts[name], part] if axes[name] >= 0 else [part]
+    return {
+        name: np.concatenate(found, axes[name]) if axes[name] >= 0 else found[-1]
+        for name, found in parts.items()
+    }
+
+
+def regular_chunks(total: int, size: int) -> list[int]:
+    """Cut `total` frames into chunks of `size`, the last one smaller."""
+    whole, rest = divmod(total, size)
+    return [size] * whole + ([rest] if rest else [])
+
+
+def prove(
+    model: Model,
+    pulse: int,
+    inputs: Mapping[str, Tensor] | None = None,
+    *,
+    symbol: str | None = None,
+    length: int | None = None,
+    seed: int = 0,
+    approx: str = "close",
+    fast: bool = True,
+    progress: Progress | None = None,
+) -> Run:
+    """Pulsify a model, run it whole and chunk by chunk, and compare.
+
+    Args:
+        model: a batch model.
+        pulse: source frames per turn.
+        inputs: whole inputs; drawn when None.
+        symbol: the stream symbol; by default the only symbol of the inputs.
+        length: length of drawn inputs, in source frames; by default receptive field + 3 pulses + 1.
+        seed: of the drawn inputs.
+        approx: named tolerance.
+        fast: use the fast kernels; False runs every op's `eval`, where streamed equals batch bit for bit.
+        progress: called while chunks are fed.
+
+    Returns:
+        The run; a refusal of the pulsifier is part of it, not an exception.
+
+    Raises:
+        EvalError: the inputs do not fit the model.
+        Refused: inputs must be drawn but a symbol is not set.
+    """
+    try:
+        pulsed = pulsify(model, pulse, symbol=symbol)
+    except Refused as refusal:
+        return Run(pulse, (), refusal, 0, 0, None)
+    field = pulsed.receptive_field
+    if inputs is None:
+        size = length if length is not None else field + 3 * pulse + 1
+        inputs = inputs_for(pulsed.batch, pulsed.symbol, size, seed=seed)
+    source = _source_frames(pulsed, inputs)
+    batch = Plan(pulsed.batch, fast=fast).run(inputs, symbols={pulsed.symbol: source})
+    plan = Plan(pulsed.model, fast=fast)
+    total = _leading_frames(plan, inputs)
+    per_push = _frames_per_push(plan)
+    streamed = stream(plan, inputs, regular_chunks(total, per_push), progress=progress)
+    verdicts: list[OutputVerdict] = []
+    wrong: Divergence | None = None
+    for slot, name in enumerate(pulsed.model.output_names):
+        axis = int(pulsed.model.properties["pulse.output_axes"][slot])
+        result = compare(streamed[name], batch[name], approx=approx)
+        kind: Kind = "exact" if result.equal_bits else "within" if result.within else "wrong"
+        if kind == "wrong" and wrong is None:
+            wrong = _locate(pulsed, inputs, source, approx, fast, name, result)
+        verdicts.append(
+            OutputVerdict(
+                name,
+                kind,
+                pulsed.delays[slot],
+                streamed[name].shape[axis] if axis >= 0 else 0,
+                batch[name].shape[axis] if axis >= 0 else 0,
+                result.max_ulp,
+                wrong if kind == "wrong" else None,
+            )
+        )
+    state = _state_bytes(plan)
+    return Run(pulse, tuple(verdicts), None, field, state, pulsed)
+
+
+def _state_bytes(plan: Plan) -> int:
+    """Bytes of the state after one turn, when every buffer has its size."""
+    session = plan.session()
+    session.turn(
+        {n: np.zeros(f.concrete_shape({}), f.dtype) for n, f in plan.input_facts.items()}
+    )
+    return session.state_bytes
+
+
+def _source_frames(pulsed: Pulsed, inputs: Mapping[str, Tensor]) -> int:
+    """Return the stream length that the whole inputs announce."""
+    bound = Plan(pulsed.batch, fast=False).bind(inputs, {})
+    if pulsed.symbol not in bound:
+        raise EvalError(f"the inputs do not tell the stream length {pulsed.symbol}")
+    return bound[pulsed.symbol]
+
+
+def _leading_frames(plan: Plan, inputs: Mapping[str, Tensor]) -> int:
+    layout = plan.streaming
+    if layout is None:
+        raise EvalError("the plan is not of a pulsified model")
+    for name, axis in zip(plan.model.input_names, layout.input_axes, strict=True):
+        if axis >= 0:
+            return inputs[name].shape[axis]
+    raise EvalError("no input streams")
+
+
+def _frames_per_push(plan: Plan) -> int:
+    layout = plan.streaming
+    if layout is not None:
+        for name, axis in zip(plan.model.input_names, layout.input_axes, strict=True):
+            if axis >= 0:
+                frames = plan.input_facts[name].shape[axis]
+                if isinstance(frames, int):
+                    return frames
+    raise EvalError("no input streams")
+
+
+def _locate(
+    pulsed: Pulsed,
+    inputs: Mapping[str, Tensor],
+    source: int,
+    approx: str,
+    fast: bool,
+    output: str,
+    whole: Comparison,
+) -> Divergence:
+    """Run both models again with inner wires kept; return the first frame of the first wrong wire."""
+    batch_wires: list[tuple[str, Outlet]] = []
+    for node in pulsed.batch.order():
+        if isinstance(node.op, Const):
+            continue
+        for slot in range(len(node.outputs)):
+            outlet = Outlet(node.id, slot)
+            name = pulsed.batch.wire_name(outlet)
+            if name in pulsed.infos and pulsed.infos[name].stream is not None:
+                batch_wires.append((name, outlet))
+    batch_plan = Plan(pulsed.batch, keep=[o for _, o in batch_wires], fast=fast)
+    batch = batch_plan.run(inputs, symbols={pulsed.symbol: source})
+    kept = sorted({pulsed.infos[name].outlet for name, _ in batch_wires})
+    raw = _raw_turns(Plan(pulsed.model, keep=kept, fast=fast), pulsed, inputs, source)
+    for name, _ in batch_wires:
+        wire = pulsed.infos[name]
+        info = wire.stream
+        if info is None:
+            continue
+        value = raw[pulsed.model.wire_name(wire.outlet)]
+        frames = batch[name].shape[info.axis]
+        lead = (slice(None),) * info.axis
+        cut = value[(*lead, slice(info.delay, info.delay + frames))]
+        result = compare(cut, batch[name], approx=approx)
+        if not result.within:
+            return _divergence(name, result, info.axis, info.delay, int(info.rate * pulsed.pulse))
+    # Every wire agrees when run turn by turn: what differs is how the outputs were joined.
+    return _divergence(output, whole, 0, 0, 1)
+
+
+def _divergence(name: str, result: Comparison, axis: int, delay: int, frames: int) -> Divergence:
+    first = result.first
+    if first is None:
+        return Divergence(name, 0, (), None, None, 0, result.reason)
+    turn = (first.index[axis] + delay) // max(1, frames) if first.index else 0
+    return Divergence(name, turn, first.index, first.expected, first.got, first.ulps)
+
+
+def _raw_turns(
+    plan: Plan, pulsed: Pulsed, inputs: Mapping[str, Tensor], source: int
+) -> dict[str, Tensor]:
+    """Return the raw concatenation of every kept wire over enough turns to flush the latest one."""
+    late = max((w.stream.delay / w.stream.rate for w in pulsed.infos.values() if w.stream), default=0)
+    turns = -(-(source + int(late)) // pulsed.pulse) + 2
+    found: dict[str, list[Tensor]] = {}
+    session = plan.session()
+    for name, value in session.raw_turns(inputs, source, turns):
+        found.setdefault(name, []).append(value)
+    axes = {
+        pulsed.model.wire_name(w.outlet): w.stream.axis for w in pulsed.infos.values() if w.stream
+    }
+    return {n: np.concatenate(v, axes[n]) for n, v in found.items() if n in axes}
