@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tract_ref.passes.declutter import declutter
     from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
     from tract_ref.passes.set_symbols import set_symbols, stream_axis
-    from tract_ref.prove import prove
     from tract_ref.runtime.plan import Plan
     from tract_ref.runtime.state import Session
 
@@ -27,7 +26,6 @@ _HOME = {
     "pulsify": "passes.pulsify_v1",
     "set_symbols": "passes.set_symbols",
     "stream_axis": "passes.set_symbols",
-    "prove": "prove",
     "Plan": "runtime.plan",
     "Session": "runtime.state",
 }
@@ -38,7 +36,6 @@ __all__ = [
     "Session",
     "declutter",
     "load",
-    "prove",
     "pulsify",
     "save",
     "set_symbols",
@@ -50,7 +47,6 @@ def __getattr__(name: str) -> object:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'tract_ref' has no attribute {name!r}")
-    # `prove` is also a module's name: the function shadows it once it was asked for.
     value = getattr(importlib.import_module(f"tract_ref.{home}"), name)
     globals()[name] = value
     return value

@@ -11,7 +11,6 @@ from tract_ref.ir.check import check_model
 from tract_ref.ir.model import Model
 from tract_ref.nnef.reader import read_nnef
 from tract_ref.nnef.writer import write_nnef
-from tract_ref.onnx_io.importer import read_onnx
 from tract_ref.passes.set_symbols import set_symbols
 
 
@@ -33,7 +32,13 @@ def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:  #
     where = Path(path)
     if not where.exists():
         raise MalformedFile("no such file or folder", file=str(where))
-    model = read_onnx(where) if where.suffix == ".onnx" else read_nnef(where)
+    if where.suffix == ".onnx":
+        # The onnx package takes as long to load as everything else together: only when needed.
+        from tract_ref.onnx_io.importer import read_onnx
+
+        model = read_onnx(where)
+    else:
+        model = read_nnef(where)
     if set:
         model = set_symbols(model, set)
     check_model(model, stage="read", facts=False)

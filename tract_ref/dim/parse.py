@@ -26,6 +26,8 @@ Relation: TypeAlias = Literal["==", "<=", ">=", "<", ">"]
 _RELATIONS: tuple[Relation, ...] = ("==", "<=", ">=", "<", ">")
 _BLANK = re.compile(r"[ \t\r\n]*")
 _DIGITS = re.compile(r"[0-9]+")
+# Reading recurses; this stays clear of the interpreter's limit.
+_NESTING = 80
 _FUNCTIONS = ("min", "max", "broadcast", "floor")
 
 
@@ -110,6 +112,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.place = 0
+        self.depth = 0
 
     def error(self, expected: str) -> MalformedFile:
         self.skip()
@@ -142,12 +145,21 @@ class _Reader:
             raise self.error("expected the end")
 
     def expression(self) -> Dim:
+        self.depth += 1
+        if self.depth > _NESTING:
+            raise self.error(f"expected at most {_NESTING} nested parentheses")
+        size = self.broadcast()
+        self.depth -= 1
+        return size
+
+    def broadcast(self) -> Dim:
         sizes = [self.add()]
         start = self.place
         while self.accept("#"):
             sizes.append(self.add())
-        if len(sizes) == 1:
-            return sizes[0]
+        return sizes[0] if len(sizes) == 1 else self.stretch(sizes, start)
+
+    def stretch(self, sizes: list[Dim], start: int) -> Dim:
         try:
             return broadcast(*sizes)
         except InvalidModel as error:
@@ -175,9 +187,10 @@ class _Reader:
     def divide(self) -> Dim:
         total = self.atom()
         while self.accept("/"):
-            self.skip()
+            start = self.place
             divisor = self.digits()
-            if divisor is None or divisor == 0:
+            if not divisor:
+                self.place = start
                 raise self.error("expected a positive integer divisor")
             total = total // divisor
         return total
@@ -185,13 +198,10 @@ class _Reader:
     def digits(self) -> int | None:
         self.skip()
         number = _DIGITS.match(self.text, self.place)
-        if number is None or (int(number.group()) == 0 and self._after_slash()):
+        if number is None:
             return None
         self.place = number.end()
         return int(number.group())
-
-    def _after_slash(self) -> bool:
-        return self.text[: self.place].rstrip(" \t\r\n").endswith("/")
 
     def atom(self) -> Dim:
         number = self.digits()
@@ -228,10 +238,4 @@ class _Reader:
             return dim_min(*sizes)
         if name == "max":
             return dim_max(*sizes)
-        if name == "floor":
-            return sizes[0]
-        try:
-            return broadcast(*sizes)
-        except InvalidModel as error:
-            self.place = start
-            raise self.error(error.seen) from error
+        return sizes[0] if name == "floor" else self.stretch(sizes, start)

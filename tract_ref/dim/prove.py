@@ -24,8 +24,10 @@ from tract_ref.dim.tdim import (
     TDim,
     atom_dim,
     build,
+    clamp_of,
     content,
     divide_exactly,
+    pieces,
 )
 
 _BUDGET = 200
@@ -75,6 +77,11 @@ class Prover:
 
     def _learn_fact(self, fact: Dim) -> None:
         if not isinstance(fact, TDim):
+            return
+        clamped = clamp_of(fact)
+        if clamped is not None and clamped[1] < 0:
+            for piece in pieces(fact):
+                self._learn_fact(piece)
             return
         common = content(fact)
         fact = build(fact.constant // common, {m: c // common for m, c in fact.terms})
@@ -130,9 +137,8 @@ class Prover:
     def _prepare(self, dim: TDim) -> None:
         """Bound inner atoms first, so that no question recurses through the whole nesting."""
         for atom in dim.atoms:
-            if atom not in self._atoms:
-                self._left = _BUDGET // 4
-                self._atoms[atom] = self._bound_atom(atom)
+            self._left = _BUDGET // 4
+            self._atom(atom)
 
     def _search(self, dim: Dim, depth: int, seen: dict[Dim, int | None]) -> int | None:
         """Return the best of the four estimates, within what is left of the budget."""
@@ -221,7 +227,12 @@ class Prover:
         return result
 
     def _atom(self, atom: Atom) -> Bounds:
-        return self._atoms[atom] if atom in self._atoms else self._bound_atom(atom)
+        found = self._atoms.get(atom)
+        if found is None:
+            # An assertion may speak of the atom that is being bounded: unknown meanwhile.
+            self._atoms[atom] = None, None
+            found = self._atoms[atom] = self._bound_atom(atom)
+        return found
 
     def _bound_atom(self, atom: Atom) -> Bounds:
         if atom.kind == "symbol":

@@ -103,9 +103,7 @@ def replace_atoms(dim: Dim, known: Mapping[Atom, Dim]) -> Dim:
 
 def rebuild_atom(atom: Atom, sizes: Sequence[Dim]) -> Dim:
     """Make an atom again from other pieces, by its constructor."""
-    if all(a is b for a, b in zip(sizes, atom.pieces, strict=False)) and len(sizes) == len(
-        atom.pieces
-    ):
+    if all(a == b for a, b in zip(sizes, atom.pieces, strict=True)):
         return atom_dim(atom)
     if atom.kind == "floor":
         return sizes[0] // atom.divisor

@@ -91,7 +91,9 @@ class Scope:
 
     def smallest(self, symbol: str) -> int:
         """Return the smallest value the assertions about that symbol alone admit; 0 by default."""
-        low, _ = self._proofs().symbol_bounds(symbol)
+        prover = self._proofs()
+        value = prover.equalities.get(symbol)
+        low = prover.symbol_bounds(symbol)[0] if value is None else prover.lower(value)
         return 0 if low is None else low
 
     @property

@@ -29,13 +29,14 @@ _RANK: dict[Kind, int] = {"symbol": 0, "floor": 1, "max": 2, "broadcast": 3, "ge
 class Atom:
     """An indivisible factor; interned, compared by identity. Made by `make_atom` only."""
 
-    __slots__ = ("divisor", "key", "kind", "name", "pieces", "symbols")
+    __slots__ = ("_text", "divisor", "key", "kind", "name", "pieces", "symbols")
 
     def __init__(self, kind: Kind, name: str, pieces: tuple[Dim, ...], divisor: int) -> None:
         self.kind: Kind = kind
         self.name = name
         self.pieces = pieces
         self.divisor = divisor
+        self._text: str | None = None
         self.symbols: frozenset[str]
         self.key: tuple[int, str]
         if kind == "symbol":
@@ -59,17 +60,9 @@ class Atom:
         return self
 
     def __str__(self) -> str:
-        if self.kind == "symbol":
-            return self.name
-        if self.kind == "floor":
-            return f"({self.pieces[0]})/{self.divisor}"
-        if self.kind == "max":
-            return f"max({','.join(str(p) for p in self.pieces)})"
-        if self.kind == "broadcast":
-            return f"broadcast({', '.join(f'({p})' for p in self.pieces)})"
-        sign = ">=" if self.kind == "ge" else "=="
-        left, right = _both_sides(self.pieces[0])
-        return f"({left}{sign}{right})"
+        if self._text is None:
+            self._text = _atom_text(self)
+        return self._text
 
 
 class TDim:
@@ -144,6 +137,9 @@ class TDim:
 
     def __str__(self) -> str:
         if self._text is None:
+            # Inner texts first: a dimension may be nested deeper than the stack.
+            for atom in self.atoms:
+                str(atom)
             self._text = _text(self)
         return self._text
 
@@ -384,7 +380,7 @@ def _plain_part(dim: Dim) -> Dim:
     """Return a dimension without its clamp terms."""
     if not isinstance(dim, TDim):
         return dim
-    return build(dim.constant, {m: c for m, c in dim.terms if len(m) > 1 or m[0].kind != "max"})
+    return build(dim.constant, {m: c for m, c in dim.terms if m[0].kind != "max" or len(m) > 1})
 
 
 def _ordered_atoms(dim: TDim) -> tuple[Atom, ...]:
@@ -409,14 +405,29 @@ def _text(dim: TDim) -> str:
     if clamped is not None:
         name = "max" if clamped[1] > 0 else "min"
         return f"{name}({','.join(str(p) for p in sorted(pieces(dim), key=piece_key))})"
-    linear = [_term_text(m, c) for m, c in dim.terms if len(m) == 1 and m[0].kind == "symbol"]
-    others = [_term_text(m, c) for m, c in dim.terms if len(m) > 1 or m[0].kind != "symbol"]
+    bare = [(m, c) for m, c in dim.terms if c == 1 and m[0].kind == "symbol" and len(m) == 1]
+    others = [_term_text(m, c) for m, c in dim.terms if (m, c) not in bare]
     constant = [str(dim.constant)] if dim.constant else []
-    return "+".join(linear + constant + others)
+    return "+".join([str(m[0]) for m, _ in bare] + constant + others)
+
+
+def _atom_text(atom: Atom) -> str:
+    if atom.kind == "symbol":
+        return atom.name
+    if atom.kind == "floor":
+        return f"({atom.pieces[0]})/{atom.divisor}"
+    if atom.kind == "max":
+        return f"max({','.join(str(p) for p in atom.pieces)})"
+    if atom.kind == "broadcast":
+        return f"broadcast({', '.join(f'({p})' for p in atom.pieces)})"
+    sign = ">=" if atom.kind == "ge" else "=="
+    left, right = _both_sides(atom.pieces[0])
+    return f"({left}{sign}{right})"
 
 
 def _term_text(monomial: Monomial, coefficient: int) -> str:
-    text = "*".join(f"({a})" for a in monomial) if len(monomial) > 1 else str(monomial[0])
+    factors = [str(a) for a in monomial]
+    text = factors[0] if len(factors) == 1 else "*".join(f"({f})" for f in factors)
     return text if coefficient == 1 else f"{coefficient}*{text}"
 
 

@@ -6,15 +6,18 @@ are exact. f16 and mixed dtypes run `eval`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from tract_ref.ir.fact import Tensor, dtype_named
-from tract_ref.ops.einsum import EinSum, Expression, letter_dims
+from tract_ref.ops.einsum import EinSum, Expression, letter_sizes
 from tract_ref.runtime.kernels import FAST, Compute, Concrete, Step
+
+_Call = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class _Product:
     rows: str
     columns: str
     inner: str
-    sizes: dict[str, int]
+    sizes: Mapping[str, int]
 
     def shape(self, letters: str) -> tuple[int, ...]:
         return tuple(self.sizes[letter] for letter in letters)
@@ -74,8 +77,7 @@ def fast_einsum(op: EinSum, facts: Concrete) -> Compute | None:
 
 
 def _as_product(expression: Expression, shapes: tuple[tuple[int, ...], ...]) -> _Product | None:
-    dims = letter_dims(expression, shapes)
-    sizes = {letter: dim for letter, dim in dims.items() if isinstance(dim, int)}
+    sizes = letter_sizes(expression, shapes)
     held: list[str] = []
     for letters, shape in zip(expression.inputs, shapes, strict=True):
         if len(set(letters)) < len(letters):
@@ -109,24 +111,17 @@ def _matrix(product: _Product, expression: Expression, slot: int, tensor: Tensor
 
 def _ordered(tensor: Tensor, letters: str, wanted: str) -> Tensor:
     """Return a view with the axes of `wanted`, every other axis (of size 1) taken away."""
-    view = tensor[
-        tuple(
-            slice(None) if c in wanted and n != 1 else 0
-            for c, n in zip(letters, tensor.shape, strict=True)
-        )
-    ]
-    held = [c for c, n in zip(letters, tensor.shape, strict=True) if c in wanted and n != 1]
+    kept = [c in wanted and n != 1 for c, n in zip(letters, tensor.shape, strict=True)]
+    held = [c for c, keep in zip(letters, kept, strict=True) if keep]
+    # The ellipsis makes a rank-0 result a view as well, not a scalar.
+    view = tensor[(*(slice(None) if keep else 0 for keep in kept), ...)]
     return view.transpose([held.index(c) for c in wanted])
 
 
 def _merged(view: Tensor, shape: tuple[int, ...]) -> Tensor | None:
     """Return the view in another shape when that needs no copy."""
-    other = view.view()
-    try:
-        other.shape = shape
-    except AttributeError:
-        return None
-    return other
+    other = view.reshape(shape)
+    return other if np.may_share_memory(other, view) else None
 
 
 def _is_blas(matrix: Tensor) -> bool:
@@ -151,7 +146,7 @@ def _bind(
     output: Tensor,
 ) -> Step:
     """Return one product, with copies around it where an array is not a matrix for BLAS."""
-    before: list[Step] = []
+    before: list[_Call] = []
     operands: list[Tensor] = []
     for slot, tensor in enumerate(inputs):
         matrix = packed[slot]
@@ -166,7 +161,7 @@ def _bind(
     view = _ordered(output, expression.output, product.batch + product.rows + product.columns)
     shape = product.matrix_shape(product.rows, product.columns)
     target = _merged(view, shape)
-    after: list[Step] = []
+    after: list[_Call] = []
     if target is None or not _is_blas(target):
         scratch = np.empty(view.shape, view.dtype)
         target = scratch.reshape(shape)
@@ -175,9 +170,10 @@ def _bind(
     return _sequence([*before, multiply, *after])
 
 
-def _sequence(steps: Sequence[Step]) -> Step:
+def _sequence(steps: Sequence[_Call]) -> Step:
     if len(steps) == 1:
-        return steps[0]
+        # NumPy returns the array it wrote; a step's result is not looked at.
+        return cast("Step", steps[0])
 
     def run() -> None:
         for step in steps:

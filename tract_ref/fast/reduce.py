@@ -1,14 +1,15 @@
 """Fast Reduce: NumPy's reductions over whole arrays.
 
 max, min, all, any, argmax, argmin and integers are bit-equal to `eval`. Float sum, prod and means
-are within a bound of k·eps·Σ|x|: NumPy sums pairwise along the last axis. f16, the `_last` kinds and
-arg kinds over several axes run `eval`.
+are within a bound of k·eps·Σ|x|: NumPy sums pairwise along the last axis. f16, the `_last` kinds
+and arg kinds over several axes run `eval`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def fast_reduce(op: Reduce, facts: Concrete) -> Compute | None:
     def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
         data, out = inputs[0], outputs[0]
         if op.kind not in MEAN_KINDS:
-            return partial(ufunc.reduce, data, axes, dtype, out, True)
+            return cast("Step", partial(ufunc.reduce, data, axes, dtype, out, keepdims=True))
         squares = np.empty(shape, dtype) if op.kind == "mean_of_squares" else data
         squared = squares is not data
         add, multiply, divide = np.add.reduce, np.multiply, np.divide
@@ -53,7 +54,7 @@ def fast_reduce(op: Reduce, facts: Concrete) -> Compute | None:
         def mean() -> None:
             if squared:
                 multiply(data, data, squares)
-            add(squares, axes, dtype, out, True)
+            add(squares, axes, dtype, out, keepdims=True)
             divide(out, count, out)
 
         return mean
@@ -66,6 +67,6 @@ def _fast_arg(op: Reduce) -> Compute:
     find = np.argmax if op.kind == "argmax" else np.argmin
 
     def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-        return partial(find, inputs[0], axis, outputs[0], keepdims=True)
+        return cast("Step", partial(find, inputs[0], axis, outputs[0], keepdims=True))
 
     return Compute(bind)

@@ -33,17 +33,17 @@ def fast_softmax(op: Softmax, facts: Concrete) -> Compute | None:
         subtract, exp, log, divide = np.subtract, np.exp, np.log, np.divide
 
         def softmax() -> None:
-            maximum(data, axes, None, largest, True)
+            maximum(data, axes, None, largest, keepdims=True)
             subtract(data, largest, out)
             exp(out, out)
-            add(out, axes, None, total, True)
+            add(out, axes, None, total, keepdims=True)
             divide(out, total, out)
 
         def log_softmax() -> None:
-            maximum(data, axes, None, largest, True)
+            maximum(data, axes, None, largest, keepdims=True)
             subtract(data, largest, out)
             exp(out, spare)
-            add(spare, axes, None, total, True)
+            add(spare, axes, None, total, keepdims=True)
             log(total, total)
             subtract(out, total, out)
 

@@ -11,22 +11,18 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import gcd
 
 import numpy as np
 
-from tract_ref.dim import Dim, TDim, maybe_div, product, symbols
-from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.errors import InvalidModel
 from tract_ref.ir.axes import AxesMapping, Track
-from tract_ref.ir.fact import Fact, Shape, Tensor
+from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.fact import Linear
 from tract_ref.stream.shared import along_tracked_axis
 from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
 

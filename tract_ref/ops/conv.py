@@ -1,7 +1,8 @@
 """Convolution.
 
-    out[n, o, t] = sum over (c, k) of kernel[o, c, k] * data[n, g*C/groups + c, t*stride - before + k*dilation]
-                   + bias[o]                                g = the group of o; positions outside are 0
+    out[n, o, t] = sum over (c, k) of kernel[o, c, k] * data[n, g*C/groups + c, i]  + bias[o]
+
+    i = t*stride - before + k*dilation;  g = the group of o;  positions outside the data are 0
 
 Source: spec/nnef.md 5, spec/ir.md 6; ONNX Conv.
 """
@@ -59,9 +60,7 @@ class Conv(Op):
         data, kernel = inputs[:2]
         self.window.check(data.rank)
         if len({fact.dtype for fact in inputs}) > 1 or data.dtype == TDIM:
-            raise InvalidModel(
-                f"inputs {[str(fact) for fact in inputs]}; data, kernel and bias have one number type"
-            )
+            raise InvalidModel(f"inputs {[str(fact) for fact in inputs]}; all have one number type")
         if kernel.rank != data.rank or kernel.shape[2:] != self.window.kernel:
             raise InvalidModel(
                 f"kernel {kernel} where window={list(self.window.kernel)} and data {data} need "
@@ -134,13 +133,15 @@ def pulsify_conv(op: Conv, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
     Units: window, delay and overlap in frames of the input; the result's delay in output frames.
 
     Errors:
-        Refused: the stream axis is the channel axis; the kernel or the bias streams; SAME padding that
-            depends on the length; the frames of a turn are not a multiple of the stride.
+        Refused: the stream axis is the channel axis; the kernel or the bias streams; SAME padding
+            that depends on the length; the frames of a turn are not a multiple of the stride.
     """
     data, *weights = ctx.inputs
     for wire, what in zip(weights, ("kernel", "bias"), strict=False):
         if ctx.stream(wire) is not None:
-            ctx.refuse(f"its {what} streams", f"use a {what} that is known before the stream starts")
+            ctx.refuse(
+                f"its {what} streams", f"use a {what} that is known before the stream starts"
+            )
     stream = ctx.stream(data)
     if stream is None:
         refuse_static(ctx)

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from tract_ref.dim import Dim, Scope
-from tract_ref.errors import InternalError, InvalidModel
+from tract_ref.errors import EvalError, InternalError, InvalidModel
 from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name, dtype_named
 from tract_ref.ir.model import Node, Outlet
@@ -25,6 +25,8 @@ from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
 
+# Dims that differ whatever is asserted about the symbols.
+_NOTHING_ASSERTED = Scope()
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -122,15 +124,15 @@ class EinSum(Op):
         """Add up one product per combination of summed indices, over all output axes at once."""
         expression = self.expression
         acc = dtype_named(self.acc)
-        dims = letter_dims(expression, tuple(tensor.shape for tensor in inputs))
+        sizes = letter_sizes(expression, tuple(tensor.shape for tensor in inputs))
         operands = [
             _spread(tensor.astype(acc, copy=False), letters, expression)
             for tensor, letters in zip(inputs, expression.inputs, strict=True)
         ]
-        total = np.zeros([dims[letter] for letter in expression.output], acc)
+        total = np.zeros([sizes[letter] for letter in expression.output], acc)
         first = len(expression.output)
         with np.errstate(all="ignore"):
-            for index in np.ndindex(*(dims[letter] for letter in expression.summed)):
+            for index in np.ndindex(*(sizes[letter] for letter in expression.summed)):
                 term = _at(operands[0], first, index)
                 for operand in operands[1:]:
                     term = term * _at(operand, first, index)
@@ -138,23 +140,22 @@ class EinSum(Op):
         return (total,)
 
     def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
-        """An output letter that no operand repeats is one axis."""
+        """An output letter that no operand repeats is one axis, except where it is of size 1."""
         expression = self.expression
+        dims = letter_dims(expression, tuple(fact.shape for fact in inputs))
+
+        def position(slot: int, letter: str) -> int | None:
+            axis = expression.inputs[slot].find(letter)
+            broadcast = axis >= 0 and inputs[slot].shape[axis] == 1 and dims[letter] != 1
+            return None if axis < 0 or broadcast else axis
+
         return AxesMapping(
             tuple(
-                Track(
-                    tuple(_position(letters, letter) for letters in expression.inputs),
-                    (axis,),
-                )
+                Track(tuple(position(slot, letter) for slot in range(len(inputs))), (axis,))
                 for axis, letter in enumerate(expression.output)
                 if all(letters.count(letter) <= 1 for letters in expression.inputs)
             )
         )
-
-
-def _position(letters: str, letter: str) -> int | None:
-    position = letters.find(letter)
-    return None if position < 0 else position
 
 
 def _number(name: str) -> DType:
@@ -171,7 +172,6 @@ def letter_dims(expression: Expression, shapes: tuple[tuple[Dim, ...], ...]) -> 
         InvalidModel: an operand has another rank than its letters say; two dims of one letter are
             known to differ, or a diagonal runs over dims known to differ.
     """
-    scope = Scope()
     dims: dict[str, Dim] = {}
     for slot, (letters, shape) in enumerate(zip(expression.inputs, shapes, strict=True)):
         if len(letters) != len(shape):
@@ -183,9 +183,9 @@ def letter_dims(expression: Expression, shapes: tuple[tuple[Dim, ...], ...]) -> 
         within: dict[str, Dim] = {}
         for letter, dim in zip(letters, shape, strict=True):
             known = dims.get(letter, 1)
-            clash = known != 1 and dim != 1 and scope.decide_equal(known, dim) is False
+            clash = known != 1 and dim != 1 and _NOTHING_ASSERTED.decide_equal(known, dim) is False
             square = within.setdefault(letter, dim)
-            if clash or scope.decide_equal(square, dim) is False:
+            if clash or _NOTHING_ASSERTED.decide_equal(square, dim) is False:
                 other = known if clash else square
                 raise InvalidModel(
                     f"letter {letter!r} of {str(expression)!r} is {other} and {dim} (operand "
@@ -195,6 +195,19 @@ def letter_dims(expression: Expression, shapes: tuple[tuple[Dim, ...], ...]) -> 
             if known == 1:
                 dims[letter] = dim
     return dims
+
+
+def letter_sizes(expression: Expression, shapes: tuple[tuple[int, ...], ...]) -> Mapping[str, int]:
+    """Return the size of every letter at run time.
+
+    Raises:
+        EvalError: two sizes of one letter differ.
+    """
+    try:
+        dims = letter_dims(expression, shapes)
+    except InvalidModel as error:
+        raise EvalError(error.seen, remedy=error.remedy) from None
+    return {letter: dim for letter, dim in dims.items() if isinstance(dim, int)}
 
 
 def _spread(tensor: Tensor, letters: str, expression: Expression) -> Tensor:
@@ -236,7 +249,8 @@ def pulsify_einsum(op: EinSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         Refused: the stream axis is summed, or a diagonal; streams arrive on two output axes; rates
             differ; a static operand has several positions along the stream axis.
     """
-    mapping = op.axes((), ())
+    facts = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
+    mapping = op.axes(facts, ctx.node.outputs)
     streams = [(slot, ctx.stream(wire)) for slot, wire in enumerate(ctx.inputs)]
     found: dict[int, Linear] = {}
     for slot, stream in streams:

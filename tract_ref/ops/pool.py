@@ -3,8 +3,8 @@
     MaxPool  out[n, c, t] = max over k of data[n, c, t*stride - before + k*dilation]
     SumPool  out[n, c, t] = sum over k of data[n, c, t*stride - before + k*dilation]   (/ divisor)
 
-Positions outside the data never win a max and add nothing to a sum. The divisor of an average is the
-number of positions inside the data, or inside data and padding when padding is counted.
+Positions outside the data never win a max and add nothing to a sum. The divisor of an average is
+the number of positions inside the data, or inside data and padding when padding is counted.
 
 Source: spec/nnef.md 5, spec/pulse.md 8.14 and 8.15; ONNX MaxPool and AveragePool.
 """
@@ -30,7 +30,6 @@ from tract_ref.stream.window import (
     Explicit,
     Padding,
     SameUpper,
-    Valid,
     WindowSpec,
     explicit,
     lowest,
@@ -109,10 +108,7 @@ class SumPool(Op):
         """Lengths as in stream/window; an average needs a float type."""
         (data,) = inputs
         if data.dtype.kind not in "iuf" or (self.normalize and data.dtype.kind != "f"):
-            raise InvalidModel(
-                f"data {data}; {'an average needs a float' if self.normalize else 'a sum needs a number'}"
-                " type"
-            )
+            raise InvalidModel(f"data {data}; a sum needs a number type, an average a float type")
         return _pool_facts(self.window, data)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -193,7 +189,8 @@ def pulsify_max_pool(op: MaxPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
     """Stream a max pool; padding is filled with what never wins.
 
     Errors:
-        Refused: SAME padding that depends on the length; frames of a turn not a multiple of the stride.
+        Refused: SAME padding that depends on the length; frames of a turn that are not a multiple
+            of the stride.
     """
     if _slides(op.window, ctx):
         framed, out, window = stream_window(ctx, ctx.inputs[0], op.window, fill=FILL_LOWEST)
@@ -205,8 +202,8 @@ def pulsify_max_pool(op: MaxPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
 def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Stream a sum or average pool; padding on the stream axis adds zeros.
 
-    Where the divisor is not the same for all windows of the stream axis, a stream of ones goes through
-    the same windows and counts the frames that exist.
+    Where the divisor is not the same for all windows of the stream axis, a stream of ones goes
+    through the same windows and counts the frames that exist.
 
     Errors:
         Refused: as MaxPool; also counted padding in ceil mode on the stream axis.
@@ -224,8 +221,8 @@ def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
     if varies and op.count_include_pad:
         if rounds_up and (before or after != op.window.stride[stream.axis - 2] - 1):
             ctx.refuse(
-                "counted padding in ceil mode on the stream axis: the last windows count padding but "
-                "not what hangs over it",
+                "counted padding in ceil mode on the stream axis: the last windows count padding "
+                "but not what hangs over it",
                 "set ceil_mode=0 or count_include_pad=0",
             )
         varies = rounds_up
@@ -278,8 +275,8 @@ PULSIFY_V1.refuse(
 def _nnef_window(call: Invocation) -> WindowSpec:
     """Read size, padding, stride and dilation: one entry per axis, batch and channel included.
 
-    Differs from tract: a size or padding on the first two axes is refused, because ignoring it would
-    be another pool.
+    Differs from tract: a size or padding on the first two axes is refused, because ignoring it
+    would be another pool.
     """
     size = call.integers("size")
     rank = len(size)
@@ -306,7 +303,9 @@ def _nnef_window(call: Invocation) -> WindowSpec:
 def _border(call: Invocation) -> str:
     border = call.string("border")
     if border not in ("constant", "ignore"):
-        call.refuse(f"border {border!r} of a pool", remedy="use 'constant' or 'ignore', or pad first")
+        call.refuse(
+            f"border {border!r} of a pool", remedy="use 'constant' or 'ignore', or pad first"
+        )
     return border
 
 
@@ -328,7 +327,7 @@ def load_max_pool(call: Invocation) -> tuple[Outlet, ...]:
     normalize=False,
 )
 def load_box(call: Invocation) -> tuple[Outlet, ...]:
-    """box(input, size, border, padding, stride, dilation, normalize); border 'constant' counts padding."""
+    """box(input, size, border, padding, stride, dilation, normalize); 'constant' counts padding."""
     counted = _border(call) == "constant"
     op = SumPool(_nnef_window(call), counted, call.logical("normalize"))
     return call.wire(op, call.tensor("input"))
@@ -353,9 +352,7 @@ NNEF.refuse_load(
 )
 
 
-def _dump_window(
-    window: WindowSpec, shape: tuple[Dim, ...], out: Dump
-) -> dict[str, DumpValue]:
+def _dump_window(window: WindowSpec, shape: tuple[Dim, ...], out: Dump) -> dict[str, DumpValue]:
     padding: tuple[DumpValue, ...] = ()
     if not all(isinstance(padding, SameUpper) for padding in window.padding):
         pads = window.explicit_pads(shape)

@@ -143,8 +143,8 @@ def _neutral(kind: str, dtype: DType) -> object:
         return -np.inf if kind == "max" else np.inf
     if dtype.kind == "b":
         return kind == "min"
-    limits = np.iinfo(np.int64 if dtype == TDIM else dtype.type)  # pyright: ignore[reportArgumentType]
-    return limits.min if kind == "max" else limits.max
+    limits = np.iinfo(np.dtype(np.int64) if dtype == TDIM else dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return int(limits.min) if kind == "max" else int(limits.max)
 
 
 _FOLDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -186,11 +186,11 @@ def pulsify_tile(op: Tile, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
         Refused: the stream axis is repeated: the second copy starts after the end of the stream.
     """
     axis = _one_stream_axis(ctx)
-    stream = _streams(ctx)
+    stream = ctx.stream(ctx.inputs[0])
     if stream is not None and op.multipliers[stream.axis] != 1:
         ctx.refuse(
-            f"repeats the stream axis {stream.axis} {op.multipliers[stream.axis]} times: the second "
-            "copy would need the stream from its start once more, after its end",
+            f"repeats the stream axis {stream.axis} {op.multipliers[stream.axis]} times: the "
+            "second copy would need the stream from its start once more, after its end",
             "repeat another axis, or each frame (nearest_upsample)",
         )
     if stream is not None:
@@ -198,7 +198,9 @@ def pulsify_tile(op: Tile, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
     copies, rate = _positional(op.multipliers[axis], ctx)
     period = ctx.batch_input(0).shape[axis]
     if isinstance(period, TDim):
-        ctx.refuse(f"the repeated axis has {period} positions", "repeat a fixed number of positions")
+        ctx.refuse(
+            f"the repeated axis has {period} positions", "repeat a fixed number of positions"
+        )
     multipliers = (*op.multipliers[:axis], copies, *op.multipliers[axis + 1 :])
     info = Linear(axis, ctx.batch_output().shape[axis], 0, rate * period)
     return ctx.wire(Tile(multipliers), ctx.inputs, info)

@@ -1,7 +1,7 @@
 """Reshape: the same elements, in row-major order, under other dims.
 
-A reshape is read as its smallest forms: AddAxis and RmAxis for ones, one Reshape per run of axes whose
-volumes agree. nearest_upsample is AddAxis, Broadcast, Reshape.
+A reshape is read as its smallest forms: AddAxis and RmAxis for ones, one Reshape per run of
+axes whose volumes agree. nearest_upsample is AddAxis, Broadcast, Reshape.
 
 Source: spec/ir.md 5; spec/nnef.md 5; spec/pulse.md 2.16, 8.10, 8.19, 9.2.
 """
@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import gcd
 
 from tract_ref.dim import Dim, TDim, maybe_div, product, symbols
-from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.errors import EvalError, Inconclusive, InvalidModel
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Shape, Tensor
 from tract_ref.ir.model import Node, Outlet
@@ -55,8 +55,8 @@ class Reshape(Op):
             )
         if product(self.before) != product(self.after):
             raise InvalidModel(
-                f"{_text(self.before)} has {product(self.before)} elements, {_text(self.after)} has "
-                f"{product(self.after)}; a reshape keeps their number",
+                f"{_text(self.before)} has {product(self.before)} elements, {_text(self.after)} "
+                f"has {product(self.after)}; a reshape keeps their number",
                 remedy="state what is known of the symbols, or use -1 for one dim",
             )
         return (data.with_shape((*data.shape[: self.at], *self.after, *data.shape[end:])),)
@@ -151,8 +151,8 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
 
     Units: d in input frames; e = least extra delay that makes d' whole.
     Errors:
-        Refused: the stream is not outermost in what changes; u or v is not a number; the frames of a
-            turn do not fill whole output frames.
+        Refused: the stream is not outermost in what changes; u or v is not a number; the frames
+            of a turn do not fill whole output frames.
     """
     wire, stream = ctx.inputs[0], ctx.stream(ctx.inputs[0])
     if stream is None:
@@ -208,7 +208,8 @@ def _kept(shape: Sequence[Dim], wanted: Sequence[Dim], *, zero_copies: bool) -> 
     found = _quotient(product(tuple(shape)), known) if len(unknown) == 1 else None
     if found is None:
         raise InvalidModel(
-            f"{_text(tuple(shape))} does not reshape to {_text(tuple(wanted))}: a -1 cannot be found",
+            f"{_text(tuple(shape))} does not reshape to {_text(tuple(wanted))}: a -1 cannot be "
+            "found",
             remedy="write the dim itself",
         )
     dims[unknown[0]] = found
@@ -218,14 +219,22 @@ def _kept(shape: Sequence[Dim], wanted: Sequence[Dim], *, zero_copies: bool) -> 
 def _quotient(volume: Dim, known: Dim) -> Dim | None:
     if isinstance(known, int) and known == 0:
         return 0 if volume == 0 else None
-    return maybe_div(volume, known)
+    try:
+        quotient, divisor = maybe_div(volume, known)
+    except Inconclusive:
+        return None
+    return quotient if divisor == 1 else None
 
 
 @NNEF.load("reshape", "input", "shape", axis_start=0, axis_count=-1)
 def load_reshape(call: Invocation) -> tuple[Outlet, ...]:
     """reshape(input, shape, axis_start, axis_count): in the window, 0 copies and -1 is inferred."""
     data, wanted = call.tensor("input"), call.dims("shape")
-    shape, start, count = call.fact(data).shape, call.integer("axis_start"), call.integer("axis_count")
+    shape, start, count = (
+        call.fact(data).shape,
+        call.integer("axis_start"),
+        call.integer("axis_count"),
+    )
     end = len(shape) if count < 0 else start + count
     if not 0 <= start <= end <= len(shape):
         call.malformed(

@@ -1,4 +1,4 @@
-"""Slicing ops: Slice, Downsample, and PositionalSlice, the state op of a table cut to the stream's length.
+"""Slicing ops: Slice, Downsample, and PositionalSlice (state op of a table read along the stream).
 
 Slice:           out[i] = x[start + i],  i < min(end, n) - start
 Downsample:      out[i] = x[modulo + i*stride];  stride < 0: out[i] = x[n - 1 + i*stride]
@@ -49,23 +49,20 @@ def _along(axis: int, part: slice) -> tuple[slice, ...]:
 class Slice(Op):
     """Keep positions [start, end) of one axis.
 
-    What lies past the end of the axis is not there: a short stream gives an empty output. But a table
-    of fixed size cut to an unknown length (`table[0:S]`) promises that length, and running out of table
-    is an EvalError.
+    What lies past the end of the axis is not there: a short stream gives an empty output.
 
     Attributes:
         axis: the axis.
         start: first kept position, not negative.
         end: one past the last kept position.
+        exact: `end` is promised to be inside the axis (a table cut to the stream's length); running
+            out of positions is an EvalError instead of a shorter output.
     """
 
     axis: int
     start: Dim
     end: Dim
-
-    def is_table(self, dim: Dim) -> bool:
-        """Say whether a fixed number of positions is cut to a length known only at run time."""
-        return isinstance(dim, int) and isinstance(self.end, TDim)
+    exact: bool = False
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Return the kept positions on the axis: max(0, min(end, n) - start)."""
@@ -77,12 +74,15 @@ class Slice(Op):
                 f"start={self.start} on axis {self.axis} of {data}; positions count from 0",
                 remedy="count from the end with the dim: n - k",
             )
-        dim = data.shape[self.axis]
-        end = self.end
-        if not self.is_table(dim):
+        dim, end = data.shape[self.axis], self.end
+        if not self.exact:
             # max(0, end) = n says that a clamped axis is kept to its end.
             whole = end == dim or dim_max(0, end) == dim
             end = dim if whole else dim_min(end, dim)
+        elif isinstance(dim, int) and isinstance(end, int) and end > dim:
+            raise InvalidModel(
+                f"end={end} on axis {self.axis} of {data}, which has {dim} positions"
+            )
         return (data.with_dim(self.axis, _at_least_zero(end - self.start)),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -91,23 +91,370 @@ class Slice(Op):
         start, end = turn.resolve(self.start), turn.resolve(self.end)
         size = data.shape[self.axis]
         if start < 0:
-            raise EvalError(f"start {self.start} is {start} on axis {self.axis}", remedy=_LONGER)
-        if isinstance(self.end, TDim) and self.table_ends(size, start, end):
+            raise EvalError(f"start={self.start} is {start} on axis {self.axis}")
+        if self.exact and start < end and end > size:
             raise EvalError(
-                f"positions {start} to {end} of axis {self.axis}, which has {size}",
+                f"end={self.end} is {end} on axis {self.axis}, which has {size} positions",
                 remedy="use a longer table, or a shorter input",
             )
         return (data[_along(self.axis, slice(start, max(start, end)))],)
 
-    def table_ends(self, size: int, start: int, end: int) -> bool:
-        """Say whether a table is too short; on other axes positions past the end are just absent."""
-        return self.end_is_promised and start < end and end > size
-
-    @property
-    def end_is_promised(self) -> bool:
-        """Set by `promised`: see TableSlice."""
-        return False
-
     def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
         """Every axis but the sliced one."""
         return AxesMapping.natural(1, 1, inputs[0].rank, skip=(self.axis,))
+
+
+@dataclass(frozen=True)
+class Downsample(Op):
+    """Keep every stride-th position of one axis.
+
+    Attributes:
+        axis: the axis.
+        stride: not 0; negative = from the last position backwards.
+        modulo: first kept position; 0 when the stride is negative.
+    """
+
+    axis: int
+    stride: int
+    modulo: int = 0
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Return ceil((n - modulo) / |stride|) positions."""
+        (data,) = inputs
+        fits = 0 <= self.axis < data.rank and self.stride and self.modulo >= 0
+        if not fits or (self.stride < 0 and self.modulo):
+            raise InvalidModel(
+                f"axis={self.axis}, stride={self.stride}, modulo={self.modulo} for {data}; the "
+                "stride is not 0, and the modulo is not negative, 0 when the stride is negative"
+            )
+        # ceil(max(0, n)) keeps the short form: n is never negative, and n - modulo may be.
+        left = data.shape[self.axis] - self.modulo
+        kept = ceil_div(_at_least_zero(left), abs(self.stride))
+        return (data.with_dim(self.axis, kept),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return a strided view."""
+        part = slice(self.modulo if self.stride > 0 else None, None, self.stride)
+        return (inputs[0][_along(self.axis, part)],)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Every axis but the sampled one."""
+        return AxesMapping.natural(1, 1, inputs[0].rank, skip=(self.axis,))
+
+
+@dataclass
+class PositionState(OpState):
+    """Frames emitted so far."""
+
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class PositionalSlice(Op):
+    """Read a static table along the stream: each turn the next `frames` positions.
+
+    Positions past the end of the table are filler (zeros); a stream that needs them is refused.
+
+    Attributes:
+        axis: the axis of the table that becomes the stream axis.
+        start: position of frame 0.
+        frames: positions per turn.
+        length: batch length of the output; contains the stream symbol.
+    """
+
+    axis: int
+    start: int
+    frames: int
+    length: Dim
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Return `frames` positions."""
+        (table,) = inputs
+        if not 0 <= self.axis < table.rank or self.start < 0 or self.frames < 0:
+            raise InvalidModel(
+                f"axis={self.axis}, start={self.start}, frames={self.frames}: {table}"
+            )
+        return (table.with_dim(self.axis, self.frames),)
+
+    def state(self) -> OpState:
+        """Return the counter at frame 0."""
+        return PositionState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Emit the next positions, filled up with zeros past the end of the table."""
+        (table,) = inputs
+        state = cast("PositionState", turn.state)
+        first = self.start + state.position
+        state.position += self.frames
+        size = table.shape[self.axis]
+        known = turn.known(self.length)
+        if known is None:
+            known = evaluate(self.length, {**turn.symbols, turn.symbol: turn.received})
+        if known > 0 and self.start + known > size:
+            raise EvalError(
+                f"the stream is {known} frames long so far and starts at position {self.start} of "
+                f"a table of {size} positions",
+                remedy="use a longer table, or a shorter stream",
+            )
+        found = table[_along(self.axis, slice(first, first + self.frames))]
+        missing = self.frames - found.shape[self.axis]
+        if not missing:
+            return (found,)
+        shape = (*table.shape[: self.axis], missing, *table.shape[self.axis + 1 :])
+        return (np.concatenate([found, np.zeros(shape, table.dtype)], self.axis),)
+
+
+@DECLUTTER.rule(Slice)
+def declutter_slice(op: Slice, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A slice of everything is dropped; a slice of a slice is one slice."""
+    source = node.inputs[0]
+    if op.start == 0 and node.outputs[0].shape == ctx.model.fact(source).shape:
+        return ModelPatch.bypass(ctx.model, node, source)
+    below = ctx.model.nodes[source.node]
+    match below.op:
+        case Slice(axis, int(start), int(end), False) if axis == op.axis:
+            if isinstance(op.start, int) and isinstance(op.end, int) and not op.exact:
+                merged = Slice(axis, start + op.start, min(end, start + op.end))
+                return ModelPatch.replace(ctx.model, node, merged, below.inputs)
+        case _:
+            pass
+    return None
+
+
+@DECLUTTER.rule(Downsample)
+def declutter_downsample(op: Downsample, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """Every position is kept."""
+    whole = op.stride == 1 and not op.modulo
+    return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if whole else None
+
+
+@PULSIFY_V1.rule(Slice)
+def pulsify_slice(op: Slice, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Crop a stream, or cut a static table to its length.
+
+    On the stream axis nothing runs: the delay grows by `start`, the length says where the end is. A
+    table becomes a positional stream: turn T reads the next positions, delay 0.
+
+    Errors:
+        Refused: the start depends on the stream length (the last frames are known only at the end);
+            another axis is cut to the stream length.
+    Source: spec/pulse.md 2.12. Differs from tract: a table does not restart at each turn (8.5).
+    """
+    wire = ctx.inputs[0]
+    stream = ctx.stream(wire)
+    if ctx.symbol in symbols(op.start):
+        ctx.refuse(
+            f"start={op.start} on axis {op.axis} depends on the length {ctx.symbol} of the stream: "
+            "it is known only once the stream has ended",
+            "slice from a fixed start",
+        )
+    if stream is None:
+        return _pulsify_table(op, ctx)
+    if stream.axis == op.axis:
+        start = op.start
+        if isinstance(start, TDim):
+            ctx.refuse(f"start={start} on the stream axis is not a number", "set its symbols")
+        length = ctx.batch_output().shape[op.axis]
+        return (ctx.restream(wire, Linear(op.axis, length, stream.delay + start, stream.rate)),)
+    if ctx.symbol in symbols(op.end):
+        ctx.refuse(
+            f"cuts axis {op.axis} to {op.end} while axis {stream.axis} streams",
+            f"keep {ctx.symbol} on one axis",
+        )
+    return along_tracked_axis(op, node, ctx)
+
+
+def _pulsify_table(op: Slice, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    length = ctx.batch_output().shape[op.axis]
+    try:
+        rate = slope(length, ctx.symbol)
+    except Inconclusive:
+        rate = None
+    if rate is None or rate <= 0 or isinstance(op.start, TDim):
+        ctx.refuse(
+            f"a table is cut to {length} positions, which do not grow evenly with {ctx.symbol}",
+            f"cut it to a*{ctx.symbol}+b positions from a fixed start, as `table[0:{ctx.symbol}]`",
+        )
+    frames = rate * ctx.pulse
+    if frames.denominator != 1:
+        ctx.refuse(
+            f"pulse={ctx.pulse} reads {frames} positions of a table cut to {length}",
+            f"use a pulse that is a multiple of {rate.denominator}",
+        )
+    table = PositionalSlice(op.axis, op.start, int(frames), length)
+    return ctx.wire(table, ctx.inputs, Linear(op.axis, length, 0, rate))
+
+
+@PULSIFY_V1.rule(Downsample)
+def pulsify_downsample(op: Downsample, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Keep every stride-th frame of a stream.
+
+    raw frame j*s + f is output frame j      f = (d + m) mod s, d' = floor((d + m) / s)
+
+    Errors:
+        Refused: backwards; the frames of a turn are not a multiple of the stride.
+    """
+    wire = ctx.inputs[0]
+    stream = ctx.stream(wire)
+    if stream is None:
+        ctx.refuse("no input streams", "compute it outside the streamed model")
+    if stream.axis != op.axis:
+        return along_tracked_axis(op, node, ctx)
+    if op.stride < 0:
+        ctx.refuse(
+            f"stride={op.stride} reads the stream backwards: it needs the last frame first",
+            "reverse another axis, or use a positive stride",
+        )
+    frames = ctx.frames(wire)
+    if frames % op.stride:
+        step = ctx.pulse * op.stride // gcd(frames, op.stride)
+        ctx.refuse(
+            f"pulse={ctx.pulse} brings {frames} frames on axis {op.axis}, not a multiple of "
+            f"stride={op.stride}",
+            f"use a pulse of {step}, {2 * step}, … frames",
+        )
+    delay, phase = divmod(stream.delay + op.modulo, op.stride)
+    length = ctx.batch_output().shape[op.axis]
+    info = Linear(op.axis, length, delay, stream.rate / op.stride)
+    return ctx.wire(Downsample(op.axis, op.stride, phase), (wire,), info)
+
+
+PULSIFY_V1.refuse(
+    PositionalSlice,
+    reason="is a state op of a pulsed model, which cannot be pulsified again",
+    remedy="pulsify the batch model",
+)
+
+
+def _strided(
+    call: Invocation | OnnxCall, data: Outlet, parts: Sequence[tuple[int, Dim, Dim, int]]
+) -> tuple[Outlet, ...]:
+    """Wire a Slice and a Downsample per (axis, start, end, stride)."""
+    ops: list[Op] = []
+    for axis, start, end, stride in parts:
+        dim = call.fact(data).shape[axis]
+        exact = isinstance(dim, int) and isinstance(end, TDim)
+        if start != 0 or end != dim:
+            ops.append(Slice(axis, start, end, exact))
+        if stride != 1:
+            ops.append(Downsample(axis, stride))
+    wire = data
+    for number, op in enumerate(ops, start=1):
+        (wire,) = call.wire(op, wire, suffix="" if number == len(ops) else f"slice{number}")
+    return (wire,)
+
+
+@NNEF.load("slice", "input", "axes", "begin", "end", stride=())
+def load_slice(call: Invocation) -> tuple[Outlet, ...]:
+    """slice(input, axes, begin, end, stride): an end of 0 or less counts from the end of the axis.
+
+    Exception: `[0:0]` is empty.
+    """
+    data, axes = call.tensor("input"), call.integers("axes")
+    begins, ends = call.dims("begin"), call.dims("end")
+    strides = call.integers("stride") or (1,) * len(axes)
+    shape = call.fact(data).shape
+    if not len(axes) == len(begins) == len(ends) == len(strides):
+        call.malformed("axes, begin, end and stride must have one entry per axis")
+    parts: list[tuple[int, Dim, Dim, int]] = []
+    for axis, begin, end, stride in zip(axes, begins, ends, strides, strict=True):
+        if not 0 <= axis < len(shape):
+            call.malformed(f"axis {axis} for an input {call.fact(data)}")
+        dim, last = shape[axis], end
+        if isinstance(end, int) and (end < 0 or (end == 0 and begin != 0)):
+            last = dim + end
+        if isinstance(begin, int) and begin < 0:
+            call.malformed(f"begin={begin} on axis {axis}", remedy="use a begin of 0 or more")
+        numbers = isinstance(begin, int) and isinstance(last, int)
+        if (numbers and begin > last) or (
+            isinstance(dim, int) and isinstance(last, int) and last > dim
+        ):
+            call.malformed(
+                f"[{begin}:{end}] on axis {axis}, which has {dim} positions",
+                remedy="keep begin <= end <= the dim",
+            )
+        if stride == 0:
+            call.malformed(f"stride=0 on axis {axis}", remedy="use a stride other than 0")
+        parts.append((axis, begin, last, stride))
+    return _strided(call, data, parts)
+
+
+@NNEF.dump(Slice)
+def dump_slice(op: Slice, node: Node, out: Dump) -> None:
+    """Write slice; a number past the end of a fixed axis is brought back to it."""
+    dim = out.fact(node.inputs[0]).shape[op.axis]
+    start, end = op.start, op.end
+    if isinstance(dim, int) and isinstance(end, int):
+        end = min(end, dim)
+    if isinstance(start, int) and isinstance(end, int) and end <= start:
+        # An end of 0 would be read as "to the end", except after a begin of 0.
+        start = end = min(start, dim) if isinstance(dim, int) else start
+    if isinstance(dim, TDim) and isinstance(end, int) and end == 0:
+        start = 0
+    out.call("slice", axes=(op.axis,), begin=(start,), end=(end,))
+
+
+@NNEF.load("tract_core_downsample", "input", "axis", "stride", modulo=0)
+def load_downsample(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_downsample(input, axis, stride, modulo)."""
+    op = Downsample(call.integer("axis"), call.integer("stride"), call.integer("modulo"))
+    return call.wire(op, call.tensor("input"))
+
+
+@NNEF.dump(Downsample)
+def dump_downsample(op: Downsample, node: Node, out: Dump) -> None:
+    """Write tract_core_downsample."""
+    out.call("tract_core_downsample", axis=op.axis, stride=op.stride, modulo=op.modulo)
+
+
+NNEF.refuse_dump(
+    PositionalSlice,
+    reason="has no NNEF operator: the dialect cannot say a table read along the stream",
+    remedy="dump the batch model and pulsify it after reading",
+)
+
+
+@ONNX.rule("Slice")
+def import_slice(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Slice: attributes in opset 9, inputs since; negative positions count from the end."""
+    data = call.input(0)
+    shape = call.fact(data).shape
+    if call.has("starts"):
+        starts, ends = call.integers("starts"), call.integers("ends")
+        axes = call.integers("axes", tuple(range(len(starts))))
+        steps: tuple[Dim, ...] = (1,) * len(starts)
+    else:
+        starts, ends = call.dims(1), call.dims(2)
+        given = call.dims(3) if call.optional(3) is not None else tuple(range(len(starts)))
+        axes = tuple(int(axis) for axis in given if isinstance(axis, int))
+        steps = call.dims(4) if call.optional(4) is not None else (1,) * len(starts)
+    parts: list[tuple[int, Dim, Dim, int]] = []
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if not -len(shape) <= axis < len(shape) or isinstance(step, TDim) or not step:
+            call.malformed(f"axis {axis} and step {step} for an input {call.fact(data)}")
+        bounds = _forward if step > 0 else _backward
+        first, last = bounds(shape[axis], start, end)
+        parts.append((axis % len(shape), first, last, step))
+    return _strided(call, data, parts)
+
+
+def _forward(dim: Dim, start: Dim, end: Dim) -> tuple[Dim, Dim]:
+    """Return start and end as positions, clamped as ONNX says."""
+    if isinstance(start, int):
+        start = start if start >= 0 else dim_max(0, dim + start)
+        start = min(start, dim) if isinstance(start, int) and isinstance(dim, int) else start
+    if isinstance(end, int):
+        end = dim if end >= _TO_THE_END else end if end >= 0 else dim + end
+        end = min(max(end, 0), dim) if isinstance(end, int) and isinstance(dim, int) else end
+    return start, end
+
+
+def _backward(dim: Dim, start: Dim, end: Dim) -> tuple[Dim, Dim]:
+    """Return the range [end + 1, start + 1) that a negative step reads from its last position."""
+    if isinstance(start, int):
+        start = dim - 1 if start >= _TO_THE_END else start if start >= 0 else dim + start
+    if isinstance(end, int):
+        low = -_TO_THE_END if isinstance(dim, TDim) else -dim - 1
+        end = -1 if end <= low else end if end >= 0 else dim + end
+    last = dim_max(0, dim_min(start + 1, dim))
+    return dim_max(0, dim_min(end + 1, dim)) if end != -1 else 0, last

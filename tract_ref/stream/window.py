@@ -1,14 +1,14 @@
 """Window geometry shared by convolutions and pools: lengths, padding, and how a window streams.
 
-Window j of one axis reads positions j*stride - before + k*dilation, 0 <= k < kernel, of the input, and
-field = (kernel - 1) * dilation is the distance from its first position to its last. With n positions
+Window j of one axis reads positions j*stride - before + k*dilation, 0 <= k < kernel, of the input;
+field = (kernel - 1) * dilation is the distance from its first position to its last. Of n positions
 
     out = max(0, floor((n + before + after - field - 1) / stride) + 1)     valid and explicit
     out = max(0, ceil(..) + 1), windows starting at n + before or later dropped     ceil mode
     out = ceil(n / stride), pads = max(0, (out - 1)*stride + field + 1 - n)          SAME
 
-Source: spec/pulse.md 2.5, 2.6, 8.14, 8.16. Differs from tract: an input shorter than the field always
-gives an empty output, because tract's answer depends on whether the length is symbolic.
+Source: spec/pulse.md 2.5, 2.6, 8.14, 8.16. Differs from tract: an input shorter than the field
+always gives an empty output, because tract's answer depends on whether the length is symbolic.
 """
 
 from __future__ import annotations
@@ -264,9 +264,7 @@ class WindowSpec:
         return self.axis(spatial).is_pointwise
 
 
-def padded(
-    data: Tensor, pads: tuple[tuple[int, int], ...], value: float | int | bool
-) -> Tensor:
+def padded(data: Tensor, pads: tuple[tuple[int, int], ...], value: float | int | bool) -> Tensor:
     """Return data with its spatial axes (the last ones) padded by a constant."""
     if not any(b or a for b, a in pads):
         return data
@@ -347,7 +345,9 @@ def onnx_window(call: OnnxCall, sizes: tuple[int, ...], *, ceil: bool = False) -
     if auto in named:
         padding = (named[auto],) * rank
     elif auto in ("NOTSET", ""):
-        padding = tuple(explicit(b, a, ceil=ceil) for b, a in zip(pads[:rank], pads[rank:], strict=True))
+        padding = tuple(
+            explicit(b, a, ceil=ceil) for b, a in zip(pads[:rank], pads[rank:], strict=True)
+        )
     else:
         call.malformed(f"auto_pad={auto!r}", remedy="use NOTSET, VALID, SAME_UPPER or SAME_LOWER")
     return WindowSpec(sizes, strides, dilations, padding)

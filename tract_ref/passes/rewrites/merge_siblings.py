@@ -1,7 +1,7 @@
 """Merge of identical siblings: two nodes with equal ops over the same wires are one node.
 
 One pass in evaluation order with one dictionary, so that whole equal branches fold from the front.
-Equal stateful ops merge as well: their states start equal and see the same frames, so they stay equal.
+Equal stateful ops merge as well: their states start equal and see the same frames.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def _key(node: Node, inputs: tuple[Outlet, ...]) -> Hashable | None:
 
 def _exact(value: object) -> object:
     """Return a value that is equal only for the same number: 0, 0.0, -0.0 and False all differ."""
-    if isinstance(value, float | np.floating):
+    if isinstance(value, float):
         # NaN is not equal to itself, its text is.
-        return (type(value), float(value).hex())
+        return (float, value.hex())
     if isinstance(value, tuple):
         return (tuple, tuple(_exact(item) for item in cast("tuple[object, ...]", value)))
     return (type(value), value)
@@ -85,7 +85,7 @@ def _const_key(tensor: Tensor) -> Hashable:
     """Return a key that finds equal tensors; `_same_value` then compares them."""
     if tensor.dtype == TDIM:
         return (Const, tensor.shape, tuple(_exact(dim) for dim in tensor.ravel().tolist()))
-    return (Const, tensor.dtype, tensor.shape, zlib.crc32(_bytes(tensor)))
+    return (Const, tensor.dtype, tensor.shape, zlib.crc32(_bytes(tensor).data))
 
 
 def _bytes(tensor: Tensor) -> Tensor:

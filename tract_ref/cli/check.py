@@ -1,0 +1,209 @@
+"""`tract-ref check`: prove that a model streams, and say what streaming costs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from tract_ref.cli import EXIT_BAD_INPUT, EXIT_DIFFERENT, EXIT_EQUAL, EXIT_REFUSED, worst_status
+from tract_ref.cli.target import Target, model_options, open_target
+from tract_ref.prove import Divergence, OutputVerdict, Run, prove
+
+DEFAULT_PULSE = 8
+_STATUS = {
+    "exact": EXIT_EQUAL,
+    "within": EXIT_EQUAL,
+    "wrong": EXIT_DIFFERENT,
+    "refused": EXIT_REFUSED,
+}
+
+
+@dataclass(frozen=True)
+class _Options:
+    length: int | None
+    seed: int
+    exact: bool
+    explain: bool
+
+
+@click.command()
+@model_options
+@click.option("--pulse", "pulses", multiple=True, type=int, metavar="P", help="Source frames per turn.")
+@click.option("--length", type=int, metavar="N", help="Source frames of drawn inputs.")
+@click.option("--input", "inputs", type=click.Path(path_type=Path), help="Whole inputs, as .npz.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of drawn inputs.")
+@click.option(
+    "--exact", is_flag=True, help="Run every op's plain definition and demand equality of bits."
+)
+@click.option("--explain", is_flag=True, help="Print how every wire streams.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def check(
+    model: Path,
+    symbol: str | None,
+    axes: tuple[str, ...],
+    sets: tuple[str, ...],
+    pulses: tuple[int, ...],
+    length: int | None,
+    inputs: Path | None,
+    seed: int,
+    exact: bool,
+    explain: bool,
+    as_json: bool,
+) -> int:
+    """Prove that MODEL streams: run it whole and pulse by pulse, and compare.
+
+    MODEL is an NNEF folder or archive, or an ONNX file. A folder's case.toml and io.npz supply symbol,
+    pulses, length and inputs unless an option says otherwise.
+    """
+    for pulse in pulses:
+        if pulse <= 0:
+            raise click.BadParameter(f"{pulse} is not positive", param_hint="--pulse")
+    if length is not None and length < 0:
+        raise click.BadParameter(f"{length} is negative", param_hint="--length")
+    target = open_target(model, symbol=symbol, axes=axes, sets=sets, inputs=inputs)
+    options = _Options(length, seed, exact, explain)
+    chosen = pulses or target.pulses or (DEFAULT_PULSE,)
+    runs = [_run(target, pulse, options, quiet=as_json) for pulse in chosen]
+    status = worst_status([_STATUS[run.verdict] for run in runs])
+    if as_json:
+        click.echo(json.dumps(_report(target, runs, status), indent=1))
+    else:
+        _print(runs, explain)
+    return status
+
+
+def _run(target: Target, pulse: int, options: _Options, *, quiet: bool) -> Run:
+    console = Console(stderr=True)
+    inputs = target.inputs if options.length is None else None
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(f"pulse {pulse}", total=None)
+        return prove(
+            target.model,
+            pulse,
+            inputs,
+            symbol=target.symbol,
+            length=options.length if options.length is not None else None,
+            seed=options.seed,
+            approx="exact" if options.exact else target.approx,
+            fast=not options.exact,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _print(runs: list[Run], explain: bool) -> None:
+    console = Console(highlight=False)
+    for run in runs:
+        if run.refusal is not None:
+            console.print(Text(f"pulse {run.pulse}: REFUSED {run.refusal}"), soft_wrap=True)
+            continue
+        for output in run.outputs:
+            console.print(Text(_sentence(run, output)), soft_wrap=True)
+        console.print(
+            f"  receptive field {run.receptive_field} samples, state {run.state_bytes:,} bytes"
+        )
+        if explain:
+            _explain(console, run)
+
+
+def _sentence(run: Run, output: OutputVerdict) -> str:
+    head = f"pulse {run.pulse}: output {output.name!r} "
+    if output.first is not None:
+        return head + f"WRONG: {_where(output.first)}; delay {output.delay} samples"
+    counted = f"{output.frames} of {output.expected_frames} samples"
+    kind = "exact" if output.verdict == "exact" else f"within tolerance ({output.max_ulp} ULP at most)"
+    return head + f"{kind}, delay {output.delay} samples, {counted}"
+
+
+def _where(first: Divergence) -> str:
+    if first.reason:
+        return f"wire {first.wire!r}: {first.reason}"
+    return (
+        f"wire {first.wire!r} at pulse {first.pulse}, index {list(first.index)}: "
+        f"batch {first.batch!r}, streamed {first.streamed!r} ({first.ulps} ULP)"
+    )
+
+
+def _explain(console: Console, run: Run) -> None:
+    if run.pulsed is None:
+        return
+    table = Table("wire", "batch", "per turn", "axis", "length", "delay", "rate", box=None)
+    for node in run.pulsed.batch.order():
+        for slot in range(len(node.outputs)):
+            name = run.pulsed.batch.wire_name(type(run.pulsed.batch.outputs[0])(node.id, slot))
+            wire = run.pulsed.infos.get(name)
+            if wire is None or wire.stream is None:
+                continue
+            info = wire.stream
+            table.add_row(
+                name,
+                str(node.outputs[slot]),
+                str(run.pulsed.model.fact(wire.outlet)),
+                str(info.axis),
+                str(info.length),
+                str(info.delay),
+                str(info.rate),
+            )
+    console.print(table)
+
+
+def _report(target: Target, runs: list[Run], status: int) -> dict[str, Any]:
+    proven = [run for run in runs if run.pulsed is not None]
+    first = proven[0] if proven else None
+    verdicts = {EXIT_EQUAL: "equal", EXIT_DIFFERENT: "wrong", EXIT_REFUSED: "refused"}
+    return {
+        "schema": "tract-ref.check/1",
+        "verdict": verdicts.get(status, "bad input" if status == EXIT_BAD_INPUT else "internal"),
+        "exit": status,
+        "symbol": first.pulsed.symbol if first and first.pulsed else target.symbol,
+        "receptive_field": first.receptive_field if first else None,
+        "state_bytes": first.state_bytes if first else None,
+        "runs": [_run_report(run) for run in runs],
+    }
+
+
+def _run_report(run: Run) -> dict[str, Any]:
+    refusal = run.refusal
+    return {
+        "pulse": run.pulse,
+        "outputs": [
+            {
+                "name": output.name,
+                "verdict": output.verdict,
+                "delay": output.delay,
+                "frames": output.frames,
+                "expected_frames": output.expected_frames,
+                "max_ulp": output.max_ulp,
+                "first": _first_report(output.first),
+            }
+            for output in run.outputs
+        ],
+        "refusal": None
+        if refusal is None
+        else {
+            "message": str(refusal),
+            "node": refusal.node,
+            "op": refusal.op,
+            "reason": refusal.seen,
+            "remedy": refusal.remedy,
+        },
+    }
+
+
+def _first_report(first: Divergence | None) -> dict[str, Any] | None:
+    if first is None:
+        return None
+    return {
+        "wire": first.wire,
+        "pulse": first.pulse,
+        "index": list(first.index),
+        "batch": str(first.batch),
+        "streamed": str(first.streamed),
+    }

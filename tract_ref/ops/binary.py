@@ -1,0 +1,683 @@
+"""Element-wise ops of two or three inputs: arithmetic, min and max, logic, bits, comparisons, Select.
+
+    out[i] = f(a[i], b[i])        an axis of size 1 is repeated along the other input's axis
+
+Inputs have equal ranks and equal dtypes; the formats' own alignment rules are applied by the readers.
+Tensors of dims go through arithmetic, Min, Max, comparisons and Select.
+
+Relu and clamp are not ops: they are read as Max and Min with a constant.
+
+Source: spec/ir.md 6, spec/nnef.md 1.5; ONNX operators of the same names.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tract_ref.dim import Dim, Scope, broadcast, dim_max, dim_min, maybe_div
+from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir.axes import AxesMapping, Track
+from tract_ref.ir.fact import TDIM, DType, Fact, Shape, Tensor, dtype_name
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.shared import elementwise
+from tract_ref.stream.tables import PULSIFY_V1
+
+BOOL: DType = np.dtype(np.bool_)
+
+
+def broadcast_shapes(facts: tuple[Fact, ...]) -> Shape:
+    """Return the shape that inputs of equal ranks take together.
+
+    Raises:
+        InvalidModel: ranks differ, or two different sizes, neither of them 1, meet on one axis.
+    """
+    shown = " and ".join(str(fact) for fact in facts)
+    if len({fact.rank for fact in facts}) > 1:
+        raise InvalidModel(
+            f"inputs {shown} have ranks {', '.join(str(f.rank) for f in facts)}; ranks must be equal",
+            remedy="insert axes of size 1",
+        )
+    shape: list[Dim] = []
+    for axis, dims in enumerate(zip(*(fact.shape for fact in facts), strict=True)):
+        try:
+            shape.append(broadcast(*dims))
+        except InvalidModel:
+            sizes = " and ".join(str(dim) for dim in dims)
+            raise InvalidModel(
+                f"inputs {shown} have {sizes} positions on axis {axis}; sizes must be equal or 1",
+                remedy="give them one size, or repeat one of them",
+            ) from None
+    return tuple(shape)
+
+
+def broadcast_axes(inputs: tuple[Fact, ...], output: Fact) -> AxesMapping:
+    """Axis k is axis k, except in an input that is repeated along it."""
+    return AxesMapping(
+        tuple(
+            Track(tuple(axis if f.shape[axis] == dim else None for f in inputs), (axis,))
+            for axis, dim in enumerate(output.shape)
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Binary(Op):
+    """Base of the two-input ops: out[i] = compute(a[i], b[i]).
+
+    Attributes:
+        kinds: NumPy kinds of dtypes that the op takes; `O` stands for dims.
+        function: the formula over arrays of numbers.
+        of_dims: the formula over two dims.
+        neutral: per input, the number that makes the op return the other input; None = there is none.
+        idempotent: f(x, x) is x.
+        nnef: name of the NNEF operator, empty when there is none.
+    """
+
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+    kinds: ClassVar[str]
+    function: ClassVar[Callable[[Tensor, Tensor], Tensor]]
+    of_dims: ClassVar[Callable[[Dim, Dim], Dim] | None]
+    neutral: ClassVar[tuple[float | None, float | None]]
+    idempotent: ClassVar[bool]
+    nnef: ClassVar[str]
+
+    def __init_subclass__(
+        cls,
+        *,
+        function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        nnef: str = "",
+        kinds: str = "iuf",
+        of_dims: Callable[[Dim, Dim], Dim] | None = None,
+        neutral: tuple[float | None, float | None] = (None, None),
+        idempotent: bool = False,
+    ) -> None:
+        """Set the class attributes from the class line."""
+        if function is None:
+            return
+        cls.function, cls.of_dims = staticmethod(function), of_dims and staticmethod(of_dims)
+        cls.kinds, cls.neutral, cls.idempotent, cls.nnef = kinds, neutral, idempotent, nnef
+
+    def check(self, inputs: tuple[Fact, ...]) -> None:
+        """Check the dtypes.
+
+        Raises:
+            InvalidModel: they differ, or the op does not take them.
+        """
+        a, b = inputs
+        if a.dtype != b.dtype:
+            raise InvalidModel(
+                f"inputs {a} and {b} have different dtypes; dtypes must be equal",
+                remedy="cast one of them",
+            )
+        if a.dtype.kind not in self.kinds:
+            raise InvalidModel(
+                f"inputs {a} and {b}; {self.name} is not defined on {dtype_name(a.dtype)}",
+                remedy="cast them",
+            )
+
+    def result(self, dtype: DType) -> DType:
+        """Return the dtype of the output for inputs of a dtype."""
+        return dtype
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Equal dtypes; sizes equal or 1 on every axis."""
+        self.check(inputs)
+        return (Fact(self.result(inputs[0].dtype), broadcast_shapes(inputs)),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Compute every element alone."""
+        a, b = inputs
+        if a.dtype == TDIM or b.dtype == TDIM:
+            return (self.eval_dims(turn, a, b),)
+        with np.errstate(all="ignore"):
+            return (np.asarray(self.function(a, b)).astype(self.result(a.dtype), copy=False),)
+
+    def eval_dims(self, turn: Turn, a: Tensor, b: Tensor) -> Tensor:
+        """Apply the formula to each pair of dims."""
+        if self.of_dims is None:
+            raise EvalError(f"{self.name} is not defined on dims", remedy="cast them to i64")
+        return _each(self.of_dims, a, b, TDIM)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axis k is axis k, except in an input that is repeated along it."""
+        return broadcast_axes(inputs, outputs[0])
+
+
+def _each(function: Callable[[Dim, Dim], object], a: Tensor, b: Tensor, dtype: DType) -> Tensor:
+    left, right = np.broadcast_arrays(a, b)
+    out = np.empty(left.shape, dtype)
+    for index in np.ndindex(left.shape):
+        out[index] = function(left[index], right[index])
+    return out
+
+
+def quotient(a: Tensor, b: Tensor) -> Tensor:
+    """Quotient; that of integers is truncated toward zero.
+
+    An integer divided by zero is 0: frames that do not exist may hold any value, and a stream does not
+    stop on them.
+    """
+    if a.dtype.kind == "f":
+        return np.true_divide(a, b)
+    return np.floor_divide(a - np.fmod(a, b), b)  # exact, so that floor and truncation agree
+
+
+def minimum(a: Tensor, b: Tensor) -> Tensor:
+    """The smaller value, NaN if one of them is; b of two zeros."""
+    return np.where((a < b) | (a != a), a, b)
+
+
+def maximum(a: Tensor, b: Tensor) -> Tensor:
+    """The larger value, NaN if one of them is; b of two zeros."""
+    return np.where((a > b) | (a != a), a, b)
+
+
+def floor_quotient(a: Dim, b: Dim) -> Dim:
+    """Floor of the quotient of two dims; a symbolic divisor has to be a factor.
+
+    Raises:
+        EvalError: b is 0.
+        Inconclusive: a symbolic factor of b is not one of a.
+    """
+    above, below = maybe_div(a, b)
+    return above // below
+
+
+def power(a: Tensor, b: Tensor) -> Tensor:
+    """a to the b, in a's dtype; of integers: wraps around, 0 for a negative power of 0 or of |a| > 1."""
+    if a.dtype.kind == "f":
+        return np.power(a, b.astype(a.dtype, copy=False))
+    if b.dtype.kind == "f":
+        real = np.trunc(np.power(a.astype(np.float64), b.astype(np.float64)))
+        inside = np.isfinite(real) & (np.abs(real) < 2.0**63)
+        return np.where(inside, real, 0).astype(np.int64)
+    exponent = np.maximum(b, b.dtype.type(0)).astype(a.dtype)
+    # 1/a truncated toward zero: only 1 and -1 have one that is not 0.
+    odd = np.where((b & b.dtype.type(1)).astype(np.bool_), a, a * a)
+    inverse = np.where(np.abs(a) == 1, odd, a.dtype.type(0))
+    return np.where(b < 0, inverse, np.power(a, exponent))
+
+
+class Add(Binary, function=np.add, nnef="add", kinds="iufO", of_dims=operator.add, neutral=(0, 0)):
+    """a + b; integers wrap around."""
+
+
+class Sub(
+    Binary, function=np.subtract, nnef="sub", kinds="iufO", of_dims=operator.sub, neutral=(None, 0)
+):
+    """a - b; integers wrap around."""
+
+
+class Mul(
+    Binary, function=np.multiply, nnef="mul", kinds="iufO", of_dims=operator.mul, neutral=(1, 1)
+):
+    """a * b; integers wrap around."""
+
+
+class Div(
+    Binary, function=quotient, nnef="div", kinds="iufO", of_dims=floor_quotient, neutral=(None, 1)
+):
+    """a / b: truncated toward zero on integers (0 when b is 0), floor on dims."""
+
+
+class Rem(Binary, function=np.fmod):
+    """a - b * trunc(a / b): its sign is that of a; 0 for integers when b is 0."""
+
+
+class Min(
+    Binary,
+    function=minimum,
+    nnef="min",
+    kinds="iufO",
+    of_dims=dim_min,
+    neutral=(np.inf, np.inf),
+    idempotent=True,
+):
+    """The smaller one; NaN if one is NaN, as in ONNX; b of two zeros."""
+
+
+class Max(
+    Binary,
+    function=maximum,
+    nnef="max",
+    kinds="iufO",
+    of_dims=dim_max,
+    neutral=(-np.inf, -np.inf),
+    idempotent=True,
+):
+    """The larger one; NaN if one is NaN, as in ONNX; b of two zeros."""
+
+
+class Pow(Binary, function=power, nnef="pow", neutral=(None, 1)):
+    """a to the b, in the dtype of a; b may have any dtype of numbers, as in ONNX."""
+
+    def check(self, inputs: tuple[Fact, ...]) -> None:
+        """Two tensors of numbers."""
+        for fact in inputs:
+            if fact.dtype.kind not in self.kinds:
+                raise InvalidModel(f"input {fact}; Pow needs numbers", remedy="cast it")
+
+
+class And(Binary, function=np.logical_and, nnef="and", kinds="b", neutral=(1, 1), idempotent=True):
+    """Both are true."""
+
+
+class Or(Binary, function=np.logical_or, nnef="or", kinds="b", neutral=(0, 0), idempotent=True):
+    """One at least is true."""
+
+
+class Xor(Binary, function=np.logical_xor, nnef="tract_core_xor", kinds="b", neutral=(0, 0)):
+    """Exactly one is true."""
+
+
+class BitAnd(
+    Binary, function=np.bitwise_and, nnef="tract_core_bitand", kinds="iub", idempotent=True
+):
+    """Bits set in both."""
+
+
+class BitOr(
+    Binary,
+    function=np.bitwise_or,
+    nnef="tract_core_bitor",
+    kinds="iub",
+    neutral=(0, 0),
+    idempotent=True,
+):
+    """Bits set in one at least."""
+
+
+class BitXor(
+    Binary, function=np.bitwise_xor, nnef="tract_core_bitxor", kinds="iub", neutral=(0, 0)
+):
+    """Bits set in exactly one."""
+
+
+class ShiftLeft(Binary, function=np.left_shift, nnef="tract_shl", kinds="iu", neutral=(None, 0)):
+    """a * 2^b; 0 once every bit is shifted out."""
+
+
+class ShiftRight(Binary, function=np.right_shift, nnef="tract_shr", kinds="iu", neutral=(None, 0)):
+    """Floor of a / 2^b."""
+
+
+class Comparison(Binary):
+    """Base of the comparisons: a bool per element, false when NaN is compared except by Ne.
+
+    Dims are compared by value; while a symbol is not set, by what holds for all its values.
+    """
+
+    decide: ClassVar[Callable[[Scope, Dim, Dim], bool | None]]
+
+    def __init_subclass__(
+        cls, *, decide: Callable[[Scope, Dim, Dim], bool | None], **others: Any
+    ) -> None:
+        """Set the class attributes from the class line."""
+        cls.decide = staticmethod(decide)
+        super().__init_subclass__(**others)
+
+    def result(self, dtype: DType) -> DType:
+        """Always bool."""
+        return BOOL
+
+    def eval_dims(self, turn: Turn, a: Tensor, b: Tensor) -> Tensor:
+        """Compare each pair of dims."""
+
+        def compare(left: Dim, right: Dim) -> bool:
+            x, y = turn.known(left), turn.known(right)
+            if x is not None and y is not None:
+                return bool(self.function(np.asarray(x), np.asarray(y)))
+            decided = self.decide(Scope(), left, right)
+            if decided is None:
+                raise EvalError(
+                    f"whether {self.name}({left}, {right}) is not known", remedy="set the symbols"
+                )
+            return decided
+
+        return _each(compare, a, b, BOOL)
+
+
+def _not(claim: bool | None) -> bool | None:
+    return None if claim is None else not claim
+
+
+class Eq(
+    Comparison,
+    function=np.equal,
+    nnef="eq",
+    kinds="iufbO",
+    decide=lambda s, a, b: s.decide_equal(a, b),
+):
+    """a == b."""
+
+
+class Ne(
+    Comparison,
+    function=np.not_equal,
+    nnef="ne",
+    kinds="iufbO",
+    decide=lambda s, a, b: _not(s.decide_equal(a, b)),
+):
+    """a != b."""
+
+
+class Lt(
+    Comparison,
+    function=np.less,
+    nnef="lt",
+    kinds="iufO",
+    decide=lambda s, a, b: _not(s.proves_ge(a, b)),
+):
+    """a < b."""
+
+
+class Gt(
+    Comparison,
+    function=np.greater,
+    nnef="gt",
+    kinds="iufO",
+    decide=lambda s, a, b: _not(s.proves_ge(b, a)),
+):
+    """a > b."""
+
+
+class Le(
+    Comparison,
+    function=np.less_equal,
+    nnef="le",
+    kinds="iufO",
+    decide=lambda s, a, b: s.proves_ge(b, a),
+):
+    """a <= b."""
+
+
+class Ge(
+    Comparison,
+    function=np.greater_equal,
+    nnef="ge",
+    kinds="iufO",
+    decide=lambda s, a, b: s.proves_ge(a, b),
+):
+    """a >= b."""
+
+
+@dataclass(frozen=True)
+class Select(Op):
+    """out[i] = a[i] where condition[i], else b[i]; the value not taken never reaches the output.
+
+    1. condition   bool
+    2. a           any dtype
+    3. b           the dtype of a
+    """
+
+    arity: ClassVar[tuple[int, int | None]] = (3, 3)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """A bool, then two tensors of one dtype; sizes equal or 1 on every axis."""
+        condition, a, b = inputs
+        if condition.dtype != BOOL:
+            raise InvalidModel(
+                f"condition {condition}; it must be bool", remedy="compare it with 0"
+            )
+        if a.dtype != b.dtype:
+            raise InvalidModel(
+                f"values {a} and {b} have different dtypes; dtypes must be equal",
+                remedy="cast one of them",
+            )
+        return (Fact(a.dtype, broadcast_shapes(inputs)),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Choose element by element."""
+        condition, a, b = inputs
+        return (np.where(condition, a, b),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axis k is axis k, except in an input that is repeated along it."""
+        return broadcast_axes(inputs, outputs[0])
+
+
+_OPS: tuple[type[Binary], ...] = (
+    *(Add, Sub, Mul, Div, Rem, Min, Max, Pow, And, Or, Xor, BitAnd, BitOr, BitXor),
+    *(ShiftLeft, ShiftRight, Eq, Ne, Lt, Gt, Le, Ge),
+)
+
+
+@DECLUTTER.rule(*_OPS)
+def declutter_neutral(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """x + 0, x * 1, x max -inf, … is x, where x already has the output's shape.
+
+    A float 0 is neutral in a sum of either sign, as in tract: only the sign of a zero can tell.
+    """
+    for slot, neutral in enumerate(op.neutral):
+        constant, other = ctx.model.const_of(node.inputs[slot]), node.inputs[1 - slot]
+        if constant is None or neutral is None or not constant.size:
+            continue
+        if ctx.model.fact(other).shape != node.outputs[0].shape:
+            continue
+        if bool(np.all(constant == neutral)):
+            return ModelPatch.bypass(ctx.model, node, other)
+    return None
+
+
+@DECLUTTER.rule(*(op for op in _OPS if op.idempotent))
+def declutter_idempotent(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """x max x is x; so are min, and, or."""
+    same = node.inputs[0] == node.inputs[1]
+    return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
+
+
+@DECLUTTER.rule(Select)
+def declutter_select(op: Select, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A choice between x and x, or by a uniform constant, is the value taken."""
+    condition, a, b = node.inputs
+    constant = ctx.model.const_of(condition)
+    uniform = constant is not None and constant.size and bool(np.all(constant == constant.flat[0]))
+    if constant is not None and uniform:
+        taken = a if constant.flat[0] else b
+    elif a == b:
+        taken = a
+    else:
+        return None
+    if ctx.model.fact(taken).shape != node.outputs[0].shape:
+        return None
+    return ModelPatch.bypass(ctx.model, node, taken)
+
+
+PULSIFY_V1.use(elementwise, *_OPS, Select)
+
+
+def _load_binary(op: Binary) -> Callable[[Invocation], tuple[Outlet, ...]]:
+    return lambda call: call.wire(op, *call.align(call.tensor("x"), call.tensor("y")))
+
+
+for _op in _OPS:
+    if _op.nnef:
+        NNEF.load(_op.nnef, "x", "y")(_load_binary(_op()))
+
+
+def _uniform(like: Fact, value: float) -> Tensor:
+    return np.full((1,) * like.rank, value, like.dtype)
+
+
+@NNEF.load("select", "condition", "true_value", "false_value")
+def load_select(call: Invocation) -> tuple[Outlet, ...]:
+    """select(condition, true_value, false_value); casts nothing, aligns ranks."""
+    names = ("condition", "true_value", "false_value")
+    condition, a, b = (call.tensor(name) for name in names)
+    kinds = [call.fact(wire).dtype for wire in (condition, a, b)]
+    if kinds[0] != BOOL or kinds[1] != kinds[2]:
+        shown = ", ".join(dtype_name(kind) for kind in kinds)
+        call.malformed(
+            f"select of {shown}; it needs a bool and two values of one type", remedy="cast them"
+        )
+    ranks = [call.fact(wire).rank for wire in (condition, a, b)]
+    if len(set(ranks)) > 1:
+        # align casts to one dtype, which a condition must not be: it meets a bool of the right rank.
+        ones = (1,) * max(ranks)
+        (condition, _) = call.align(condition, call.const(np.ones(ones, BOOL), "rank"))
+        (a, b, _) = call.align(a, b, call.const(np.zeros(ones, kinds[1]), "rank"))
+    return call.wire(Select(), condition, a, b)
+
+
+@NNEF.load("relu", "x")
+def load_relu(call: Invocation) -> tuple[Outlet, ...]:
+    """relu(x) is max(x, 0)."""
+    x = call.tensor("x")
+    return call.wire(Max(), x, call.const(_uniform(call.fact(x), 0), "zero"))
+
+
+@NNEF.load("clamp", "x", "a", "b")
+def load_clamp(call: Invocation) -> tuple[Outlet, ...]:
+    """clamp(x, a, b) is max(min(x, b), a): a wins when a > b."""
+    x = call.tensor("x")
+    (below,) = call.wire(Min(), *call.align(x, call.tensor("b")), suffix="min")
+    return call.wire(Max(), *call.align(below, call.tensor("a")))
+
+
+@NNEF.load("prelu", "x", "alpha")
+def load_prelu(call: Invocation) -> tuple[Outlet, ...]:
+    """prelu(x, alpha) is select(x < 0, alpha * x, x)."""
+    x, alpha = call.align(call.tensor("x"), call.tensor("alpha"))
+    zero = call.const(_uniform(call.fact(x), 0), "zero")
+    (negative,) = call.wire(Lt(), x, zero, suffix="negative")
+    (scaled,) = call.wire(Mul(), alpha, x, suffix="scaled")
+    return call.wire(Select(), negative, scaled, x)
+
+
+@NNEF.dump(*(op for op in _OPS if op.nnef and op is not Pow))
+def dump_binary(op: Binary, node: Node, out: Dump) -> None:
+    """Write the operator of the op's name."""
+    out.call(op.nnef)
+
+
+@NNEF.dump(Pow)
+def dump_pow(op: Pow, node: Node, out: Dump) -> None:
+    """Write pow, of an exponent cast to the dtype of the base."""
+    a, b = node.inputs
+    wanted, given = out.fact(a).dtype, out.fact(b).dtype
+    if wanted.kind != "f" and given.kind == "f":
+        out.refuse("an integer to a fractional power", remedy="cast the base to f64")
+    if wanted == given:
+        out.call("pow")
+    else:
+        cast = out.step("tract_core_cast", inputs=(b,), to=dtype_name(wanted))
+        out.call("pow", inputs=(a, cast))
+
+
+NNEF.refuse_dump(Rem, reason="NNEF has no remainder", remedy="write it as x - y * trunc(x / y)")
+
+
+@NNEF.dump(Select)
+def dump_select(op: Select, node: Node, out: Dump) -> None:
+    """Write select."""
+    out.call("select")
+
+
+def _import_binary(op: Binary) -> Callable[[OnnxCall], tuple[Outlet, ...]]:
+    return lambda call: call.wire(op, *call.align(call.input(0), call.input(1)))
+
+
+for _name, _op in {
+    **{"Add": Add, "Sub": Sub, "Mul": Mul, "Div": Div, "Pow": Pow, "And": And, "Or": Or},
+    **{"Xor": Xor, "Equal": Eq, "Less": Lt, "Greater": Gt, "LessOrEqual": Le},
+    **{"GreaterOrEqual": Ge, "BitwiseAnd": BitAnd, "BitwiseOr": BitOr, "BitwiseXor": BitXor},
+}.items():
+    ONNX.use(_import_binary(_op()), _name)
+
+
+@ONNX.rule("BitShift")
+def import_bit_shift(call: OnnxCall) -> tuple[Outlet, ...]:
+    """BitShift with `direction` LEFT or RIGHT."""
+    ops = {"LEFT": ShiftLeft(), "RIGHT": ShiftRight()}
+    direction = call.string("direction")
+    if direction not in ops:
+        call.malformed(f"direction={direction!r}", remedy="use LEFT or RIGHT")
+    return _import_binary(ops[direction])(call)
+
+
+@ONNX.rule("Mod")
+def import_mod(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Mod: fmod=1 has the sign of the dividend, fmod=0 (integers) that of the divisor."""
+    a, b = call.align(call.input(0), call.input(1))
+    dtype = call.fact(a).dtype
+    if call.integer("fmod", 0) or dtype.kind == "u":
+        return call.wire(Rem(), a, b)
+    if dtype.kind == "f":
+        call.malformed(f"fmod=0 of {dtype_name(dtype)}", remedy="set fmod=1 for floats")
+    zero = call.add_const(_uniform(call.fact(a), 0), "zero")
+    (rest,) = call.wire(Rem(), a, b, suffix="rem")
+    (inexact,) = call.wire(Ne(), rest, zero, suffix="inexact")
+    (below,) = call.wire(Lt(), rest, zero, suffix="below")
+    (falling,) = call.wire(Lt(), b, zero, suffix="falling")
+    (across,) = call.wire(Xor(), below, falling, suffix="across")
+    (wrong,) = call.wire(And(), inexact, across, suffix="wrong")
+    (moved,) = call.wire(Add(), rest, b, suffix="moved")
+    return call.wire(Select(), wrong, moved, rest)
+
+
+@ONNX.rule("Sum", "Min", "Max", "Mean")
+def import_variadic(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Sum, Min, Max, Mean of one or more inputs, folded from the left."""
+    op = {"Min": Min(), "Max": Max()}.get(call.operator, Add())
+    inputs = call.align(*call.inputs())
+    is_mean = call.operator == "Mean"
+    total, last = inputs[0], len(inputs) - 1
+    for position, wire in enumerate(inputs[1:], 1):
+        suffix = "" if position == last and not is_mean else f"fold{position}"
+        (total,) = call.wire(op, total, wire, suffix=suffix)
+    if not is_mean:
+        return (total,)
+    return call.wire(Div(), total, call.add_const(_uniform(call.fact(total), len(inputs)), "count"))
+
+
+@ONNX.rule("Where")
+def import_where(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Where(condition, a, b)."""
+    return call.wire(Select(), *call.align(*call.inputs()))
+
+
+@ONNX.rule("Relu")
+def import_relu(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Relu is Max(x, 0)."""
+    x = call.input(0)
+    return call.wire(Max(), x, call.add_const(_uniform(call.fact(x), 0), "zero"))
+
+
+@ONNX.rule("Clip")
+def import_clip(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Clip is Min(Max(x, min), max): max wins when min > max. Bounds are attributes before opset 11."""
+    x = call.input(0)
+    bounds: list[Outlet | None] = [call.optional(1), call.optional(2)]
+    if call.opset < 11:
+        bounds = [
+            call.add_const(_uniform(call.fact(x), call.scalar(name)), name)
+            if call.has(name)
+            else None
+            for name in ("min", "max")
+        ]
+    low, high = bounds
+    if low is None and high is None:
+        return (x,)
+    if low is not None:
+        (x,) = call.wire(Max(), *call.align(x, low), suffix="" if high is None else "low")
+    return (x,) if high is None else call.wire(Min(), *call.align(x, high))
+
+
+@ONNX.rule("PRelu")
+def import_prelu(call: OnnxCall) -> tuple[Outlet, ...]:
+    """PRelu(x, slope) is x where x >= 0, else slope * x."""
+    x, slope = call.align(call.input(0), call.input(1))
+    zero = call.add_const(_uniform(call.fact(x), 0), "zero")
+    (negative,) = call.wire(Lt(), x, zero, suffix="negative")
+    (scaled,) = call.wire(Mul(), slope, x, suffix="scaled")
+    return call.wire(Select(), negative, scaled, x)

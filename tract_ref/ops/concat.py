@@ -1,0 +1,360 @@
+"""Joining ops: Concat, StreamConcat (its state op along the stream axis); splitting, by Slice.
+
+Concat:       out = x_0 ++ x_1 ++ … along one axis
+StreamConcat: overwrites raw frames [g-B, g) by the prefix and [g+L, g+L+A) by the suffix
+
+Source: spec/ir.md 6; spec/nnef.md 5; spec/pulse.md 2.14, 3.4, 8.8, 8.9, 9.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NoReturn, cast
+
+import numpy as np
+
+from tract_ref.dim import Dim, TDim, evaluate, symbols
+from tract_ref.errors import InvalidModel
+from tract_ref.ir.axes import AxesMapping
+from tract_ref.ir.fact import TDIM, Fact, Tensor
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, OpState, Turn
+from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.ops.axes import AddAxis, RmAxis
+from tract_ref.ops.slicing import Slice
+from tract_ref.stream.fact import Linear
+from tract_ref.stream.shared import along_tracked_axis
+from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+
+
+@dataclass(frozen=True)
+class Concat(Op):
+    """Join tensors along one axis.
+
+    Attributes:
+        axis: the axis.
+    """
+
+    axis: int
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Add up the dims on the axis; the others and the dtypes must agree."""
+        first = inputs[0]
+        if not 0 <= self.axis < first.rank:
+            raise InvalidModel(f"axis={self.axis} for an input {first}")
+        total: Dim = 0
+        for slot, fact in enumerate(inputs):
+            same = fact.rank == first.rank and fact.dtype == first.dtype
+            if not same or _differ(fact, first, self.axis):
+                raise InvalidModel(
+                    f"input 0 is {first}, input {slot} is {fact}; all dims but axis {self.axis} "
+                    "and the dtype must be equal",
+                    remedy="cast or broadcast the inputs first",
+                )
+            total = total + fact.shape[self.axis]
+        return (first.with_dim(self.axis, total),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Join."""
+        return (np.concatenate(inputs, self.axis),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Every axis but the joined one."""
+        return AxesMapping.natural(len(inputs), 1, inputs[0].rank, skip=(self.axis,))
+
+
+def _differ(fact: Fact, first: Fact, axis: int) -> bool:
+    return any(
+        isinstance(a, int) and isinstance(b, int) and a != b
+        for k, (a, b) in enumerate(zip(fact.shape, first.shape, strict=True))
+        if k != axis
+    )
+
+
+@dataclass
+class StreamConcatState(OpState):
+    """Frames seen so far."""
+
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class StreamConcat(Op):
+    """Put static frames around a stream, in the place of its filler.
+
+    Inputs: the stream, then `before` and `after` concatenated inputs (each absent when 0 frames).
+
+    Attributes:
+        axis: the stream axis.
+        before: frames of the prefix; they take the place of [begin - before, begin).
+        after: frames of the suffix; they take the place of [end, end + after).
+        begin: raw index of the first frame of the stream.
+        end: raw index one past its last frame; may contain the stream symbol.
+    """
+
+    axis: int
+    before: int
+    after: int
+    begin: int
+    end: Dim
+    arity: ClassVar[tuple[int, int | None]] = (1, 3)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The stream's shape is unchanged."""
+        sizes = tuple(size for size in (self.before, self.after) if size)
+        given = tuple(fact.shape[self.axis] for fact in inputs[1:])
+        if given != sizes or self.begin < self.before:
+            raise InvalidModel(
+                f"{self.before} and {self.after} frames around a stream that begins at raw frame "
+                f"{self.begin}; the static inputs have {list(map(str, given))}"
+            )
+        return (inputs[0].without_const(),)
+
+    def state(self) -> OpState:
+        """Return the counter at frame 0."""
+        return StreamConcatState()
+
+    def _end(self, turn: Turn) -> int | None:
+        """Return the end as soon as no later end of stream can move it, else None."""
+        known = turn.known(self.end)
+        if known is not None or not turn.symbol or set(symbols(self.end)) != {turn.symbol}:
+            return known
+        least = evaluate(self.end, {turn.symbol: turn.received})
+        # Lengths never shrink when S grows: equal at a huge S means constant from here on.
+        most = evaluate(self.end, {turn.symbol: turn.received + (1 << 60)})
+        return least if least == most else None
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Overwrite what of the prefix and suffix falls into this turn, advance the counter."""
+        state = cast("StreamConcatState", turn.state)
+        position = state.position
+        out = inputs[0].copy()
+        state.position += out.shape[self.axis]
+        if self.before:
+            self._write(out, inputs[1], self.begin - self.before - position)
+        end = self._end(turn) if self.after else None
+        if end is not None:
+            self._write(out, inputs[-1], end - position)
+        return (out,)
+
+    def _write(self, out: Tensor, frames: Tensor, first: int) -> None:
+        """Write `frames` from index `first` of `out` on, what falls outside is left out."""
+        low = max(0, first)
+        high = max(low, min(out.shape[self.axis], first + frames.shape[self.axis]))
+        lead = (slice(None),) * self.axis
+        out[(*lead, slice(low, high))] = frames[(*lead, slice(low - first, high - first))]
+
+
+@DECLUTTER.rule(Concat)
+def declutter_single(op: Concat, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A Concat of one tensor is that tensor; inputs of no frames are dropped."""
+    model = ctx.model
+    kept = tuple(wire for wire in node.inputs if model.fact(wire).shape[op.axis] != 0)
+    if len(kept) == 1 or len(node.inputs) == 1:
+        return ModelPatch.bypass(model, node, (kept or node.inputs)[0])
+    if not kept or len(kept) == len(node.inputs):
+        return None
+    return ModelPatch.replace(model, node, op, kept)
+
+
+@PULSIFY_V1.rule(Concat)
+def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Join streams on another axis, or put static frames around one stream.
+
+    B frames before, A after:      d' = max(d, B) - B, Delay(max(0, B - d)), L' = B + L + A
+
+    A suffix makes the op end-sensitive: the stream first comes late enough for its end to be known.
+
+    Errors:
+        Refused: two streams along the stream axis; a static input of unknown size.
+    """
+    streams = [slot for slot, wire in enumerate(ctx.inputs) if ctx.stream(wire) is not None]
+    if not streams:
+        ctx.refuse(
+            "its value depends on the whole length of the stream",
+            "compute what depends on the length outside the streamed model",
+        )
+    slot = streams[0]
+    wire = ctx.inputs[slot]
+    stream = ctx.stream(wire)
+    if stream is None or stream.axis != op.axis:
+        return along_tracked_axis(op, node, ctx)
+    if len(streams) > 1:
+        ctx.refuse(
+            f"joins {len(streams)} streams along the stream axis {op.axis}: one would start after "
+            "the end of the other, which is not causal",
+            "join them along another axis",
+        )
+    before = _static_frames(ctx, op.axis, range(slot))
+    after = _static_frames(ctx, op.axis, range(slot + 1, len(ctx.inputs)))
+    late = ctx.late_end(wire) if after else 0
+    later = max(0, late, before - stream.delay)
+    wire = ctx.delay(wire, later)
+    begin = stream.delay + later
+    parts = (ctx.inputs[:slot], ctx.inputs[slot + 1 :])
+    inputs = [wire]
+    for name, wires, frames in zip(("prefix", "suffix"), parts, (before, after), strict=True):
+        if frames:
+            joined = len(wires) > 1
+            inputs += ctx.wire(Concat(op.axis), wires, None, suffix=name) if joined else wires
+    around = StreamConcat(op.axis, before, after, begin, stream.length + begin)
+    length = ctx.batch_output().shape[op.axis]
+    info = Linear(op.axis, length, begin - before, stream.rate)
+    return ctx.wire(around, tuple(inputs), info)
+
+
+def _static_frames(ctx: PulsifyContext, axis: int, slots: Sequence[int]) -> int:
+    total = 0
+    for slot in slots:
+        size = ctx.fact(ctx.inputs[slot]).shape[axis]
+        if isinstance(size, TDim):
+            ctx.refuse(f"input {slot} has {size} frames on axis {axis}", "set its symbols")
+        total += size
+    return total
+
+
+PULSIFY_V1.refuse(
+    StreamConcat,
+    reason="is a state op of a pulsed model, which cannot be pulsified again",
+    remedy="pulsify the batch model",
+)
+
+
+def _converted(call: Invocation | OnnxCall, wires: Sequence[Outlet]) -> tuple[Outlet, ...]:
+    """Bring integer constants to the dtype of the others: numbers next to dims become dims."""
+    facts = [call.fact(wire) for wire in wires]
+    wanted = TDIM if any(fact.dtype == TDIM for fact in facts) else facts[0].dtype
+    results: list[Outlet] = []
+    for number, (wire, fact) in enumerate(zip(wires, facts, strict=True)):
+        if fact.dtype == wanted:
+            results.append(wire)
+        elif fact.const is None:
+            _refuse_cast(call, number, fact, facts[0])
+        elif wanted == TDIM:
+            dims = np.empty(fact.const.shape, TDIM)
+            for index, value in np.ndenumerate(fact.const):
+                dims[index] = int(value)
+            results.append(call.model.add_const(f"{call.name}.cast{number}", dims))
+        else:
+            cast_ = fact.const.astype(wanted)
+            results.append(call.model.add_const(f"{call.name}.cast{number}", cast_))
+    return tuple(results)
+
+
+def _refuse_cast(call: Invocation | OnnxCall, slot: int, fact: Fact, first: Fact) -> NoReturn:
+    call.refuse(f"value {slot} is {fact}, value 0 is {first}", remedy="cast the values to one type")
+
+
+@NNEF.load("concat", "values", "axis")
+def load_concat(call: Invocation) -> tuple[Outlet, ...]:
+    """concat(values, axis): constants are cast to the type of the first value."""
+    return call.wire(Concat(call.integer("axis")), *_converted(call, call.tensors("values")))
+
+
+@NNEF.dump(Concat)
+def dump_concat(op: Concat, node: Node, out: Dump) -> None:
+    """Write concat."""
+    out.call("concat", inputs=(tuple(node.inputs),), axis=op.axis)
+
+
+NNEF.refuse_dump(
+    StreamConcat,
+    reason="has no NNEF operator: the dialect cannot say frames put around a stream",
+    remedy="dump the batch model and pulsify it after reading",
+)
+
+
+@NNEF.load("stack", "values", "axis")
+def load_stack(call: Invocation) -> tuple[Outlet, ...]:
+    """stack(values, axis): a new axis of one position each, joined."""
+    axis = call.integer("axis")
+    values = tuple(
+        call.wire(AddAxis(axis), wire, suffix=f"axis{number}")[0]
+        for number, wire in enumerate(call.tensors("values"))
+    )
+    return call.wire(Concat(axis), *values)
+
+
+@NNEF.load("unstack", "value", "axis")
+def load_unstack(call: Invocation) -> tuple[Outlet, ...]:
+    """unstack(value, axis): one tensor per position."""
+    data, axis = call.tensor("value"), call.integer("axis")
+    shape = call.fact(data).shape
+    count = shape[axis] if 0 <= axis < len(shape) else None
+    if not isinstance(count, int):
+        call.malformed(
+            f"axis={axis} of {call.fact(data)} does not have a fixed number of positions"
+        )
+    results: list[Outlet] = []
+    for number in range(count):
+        (part,) = call.wire(Slice(axis, number, number + 1), data, suffix=f"slice{number}")
+        results.append(call.wire(RmAxis(axis), part, suffix=f"part{number}")[0])
+    return tuple(results)
+
+
+@ONNX.rule("Concat")
+def import_concat(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Concat; numbers next to dims (shape arithmetic) become dims."""
+    wires = _converted(call, call.inputs())
+    rank = call.fact(wires[0]).rank
+    axis = call.integer("axis")
+    if not -rank <= axis < rank:
+        call.malformed(f"axis={axis} for inputs of rank {rank}")
+    return call.wire(Concat(axis % rank), *wires)
+
+
+@NNEF.load("split", "value", "axis", "ratios")
+def load_split(call: Invocation) -> tuple[Outlet, ...]:
+    """split(value, axis, ratios): parts in proportion to the ratios."""
+    data, axis, ratios = call.tensor("value"), call.integer("axis"), call.integers("ratios")
+    dim = call.fact(data).shape[axis]
+    total = sum(ratios)
+    if isinstance(dim, TDim) or total <= 0 or dim % total:
+        call.malformed(f"axis {axis} of {dim} positions does not split by ratios {list(ratios)}")
+    return _parts(call, data, axis, [dim // total * ratio for ratio in ratios])
+
+
+def _parts(
+    call: Invocation | OnnxCall, data: Outlet, axis: int, sizes: Sequence[int]
+) -> tuple[Outlet, ...]:
+    results: list[Outlet] = []
+    start = 0
+    for number, size in enumerate(sizes):
+        (part,) = call.wire(Slice(axis, start, start + size), data, suffix=f"part{number}")
+        results.append(part)
+        start += size
+    return tuple(results)
+
+
+@ONNX.rule("Split")
+def import_split(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Split, by `split` (an attribute before opset 13, an input since) or in equal parts.
+
+    Uneven `num_outputs` (opset 18) give a shorter last part.
+    """
+    data = call.input(0)
+    shape = call.fact(data).shape
+    axis = call.integer("axis", 0) % len(shape)
+    dim, count = shape[axis], call.output_count
+    sizes: tuple[Dim, ...] = ()
+    if call.optional(1) is not None:
+        sizes = call.dims(1)
+    elif call.has("split"):
+        sizes = call.integers("split")
+    elif isinstance(dim, int):
+        most = -(-dim // count)
+        if dim % count and not call.has("num_outputs"):
+            call.malformed(f"{dim} positions do not split in {count} equal parts")
+        sizes = tuple(max(0, min(most, dim - most * part)) for part in range(count))
+    whole = [size for size in sizes if isinstance(size, int)]
+    if not sizes or len(whole) != len(sizes) or (isinstance(dim, int) and sum(whole) != dim):
+        call.refuse(
+            f"parts {[str(size) for size in sizes]} of axis {axis}, which has {dim} positions",
+            remedy="give the sizes of the parts, as numbers that add up to the axis",
+        )
+    return _parts(call, data, axis, whole)

@@ -1,0 +1,480 @@
+"""Padding and cropping of a tensor's borders.
+
+    Pad   constant: out[i] = data[i - before] inside, else value
+          edge:     out[i] = data[clip(i - before, 0, n - 1)]
+          reflect:  out[i] = data[r], r = |i - before|, or 2*(n - 1) - (i - before) beyond the end
+    Crop  out[i] = data[i + before]
+
+Source: spec/nnef.md 5 (`pad`), spec/pulse.md 2.13, 8.17, 8.18, 8.20 and 9.2; ONNX Pad.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from tract_ref.dim import Dim, dim_max, evaluate, symbols
+from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir.axes import AxesMapping
+from tract_ref.ir.fact import TDIM, DType, Fact, Tensor
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, OpState, Turn
+from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.fact import Linear
+from tract_ref.stream.shared import along_tracked_axis
+from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.window import refuse_static
+
+Pads = tuple[tuple[int, int], ...]
+MODES = ("constant", "edge", "reflect")
+
+
+def _along(axis: int, start: int, end: int) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, slice(start, end))
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """Add positions before and after each axis.
+
+    Attributes:
+        pads: (before, after) per axis, none negative.
+        mode: `constant`, `edge` (the nearest position) or `reflect` (mirrored, without the border).
+        value: the constant.
+    """
+
+    pads: Pads
+    mode: str
+    value: float | int | bool
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Add both pads to each axis."""
+        (data,) = inputs
+        if self.mode not in MODES:
+            raise InvalidModel(f"mode={self.mode!r}; modes are {', '.join(MODES)}")
+        if len(self.pads) != data.rank:
+            raise InvalidModel(f"{len(self.pads)} pairs of pads for data {data}; one pair per axis")
+        if any(b < 0 or a < 0 for b, a in self.pads):
+            raise InvalidModel(
+                f"pads={self.pads}; a pad is 0 or more positions", remedy="crop with a slice"
+            )
+        for axis, (n, pair) in enumerate(zip(data.shape, self.pads, strict=True)):
+            if isinstance(n, int):
+                seen = self._too_short(axis, n, pair)
+                if seen:
+                    raise InvalidModel(seen)
+        shape = tuple(n + b + a for n, (b, a) in zip(data.shape, self.pads, strict=True))
+        return (data.with_shape(shape),)
+
+    def _too_short(self, axis: int, n: int, pair: tuple[int, int]) -> str:
+        """Say why an axis of n positions cannot be padded, empty when it can."""
+        needed = {"constant": 0, "edge": 1 if max(pair) else 0, "reflect": max(pair) + 1}[self.mode]
+        if n >= needed or not max(pair):
+            return ""
+        return (
+            f"{self.mode} padding of {pair[0]} and {pair[1]} positions on axis {axis} needs "
+            f"{needed} or more positions, got {n}"
+        )
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Pad one axis after the other.
+
+        Raises:
+            EvalError: edge or reflect padding of an axis that is too short.
+        """
+        (out,) = inputs
+        for axis, pair in enumerate(self.pads):
+            if max(pair):
+                seen = self._too_short(axis, out.shape[axis], pair)
+                if seen:
+                    raise EvalError(seen)
+                out = self._pad_axis(out, axis, *pair)
+        return (out,)
+
+    def _pad_axis(self, data: Tensor, axis: int, before: int, after: int) -> Tensor:
+        n = data.shape[axis]
+        if self.mode == "constant":
+            shape = (*data.shape[:axis], n + before + after, *data.shape[axis + 1 :])
+            out = np.full(shape, self.value, data.dtype)
+            out[_along(axis, before, before + n)] = data
+            return out
+        positions = np.arange(-before, n + after)
+        if self.mode == "edge":
+            positions = np.clip(positions, 0, n - 1)
+        else:
+            positions = np.abs(positions)
+            positions = np.where(positions >= n, 2 * (n - 1) - positions, positions)
+        return np.take(data, positions, axis)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axes without pads."""
+        padded = (axis for axis, pair in enumerate(self.pads) if max(pair))
+        return AxesMapping.natural(1, 1, inputs[0].rank, skip=padded)
+
+
+@dataclass(frozen=True)
+class Crop(Op):
+    """Drop positions before and after each axis; an axis that is too short becomes empty.
+
+    Attributes:
+        crops: (before, after) per axis, none negative.
+    """
+
+    crops: Pads
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Subtract both crops from each axis."""
+        (data,) = inputs
+        if len(self.crops) != data.rank or any(b < 0 or a < 0 for b, a in self.crops):
+            raise InvalidModel(f"crops={self.crops} for data {data}; one pair of sizes per axis")
+        pairs = zip(data.shape, self.crops, strict=True)
+        return (
+            data.with_shape(tuple(dim_max(0, n - b - a) if b or a else n for n, (b, a) in pairs)),
+        )
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Slice."""
+        (data,) = inputs
+        pairs = zip(data.shape, self.crops, strict=True)
+        return (data[tuple(slice(b, max(b, n - a)) for n, (b, a) in pairs)],)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axes that are not cropped."""
+        cropped = (axis for axis, pair in enumerate(self.crops) if max(pair))
+        return AxesMapping.natural(1, 1, inputs[0].rank, skip=cropped)
+
+
+@dataclass
+class PulseEdgeState(OpState):
+    """Frames emitted so far, and the first frame of the stream."""
+
+    position: int = 0
+    first: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PulseEdge(Op):
+    """Fill the frames before a delayed stream by its first frame.
+
+    Attributes:
+        axis: the stream axis.
+        before: frames between `first` and the first frame of `late`.
+        first: raw index of the stream's first frame in `early`, which is also where filling begins.
+
+    Shapes:
+        late    [.., q, ..]   the stream, `before` frames later
+        early   [.., q, ..]   the stream
+        out     [.., q, ..]   late, with frames [first, first + before) filled
+    """
+
+    axis: int
+    before: int
+    first: int
+    arity = (2, 2)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The fact of the late stream."""
+        late, early = inputs
+        if late.shape != early.shape or late.dtype != early.dtype or self.axis >= late.rank:
+            raise InvalidModel(f"streams {late} and {early}; both have one shape")
+        return (late.without_const(),)
+
+    def state(self) -> OpState:
+        """Return the counter at frame 0."""
+        return PulseEdgeState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Keep the first frame when it comes, fill until the late stream begins."""
+        late, early = inputs
+        state = cast("PulseEdgeState", turn.state)
+        frames, position = late.shape[self.axis], state.position
+        state.position += frames
+        if position <= self.first < position + frames:
+            at = self.first - position
+            state.first = early[_along(self.axis, at, at + 1)].copy()
+        start = max(0, self.first - position)
+        end = min(frames, self.first + self.before - position)
+        if state.first is None or start >= end:
+            return (late,)
+        out = late.copy()
+        out[_along(self.axis, start, end)] = state.first
+        return (out,)
+
+
+@dataclass
+class PulseReflectState(OpState):
+    """Frames emitted so far, and the frames that may still be mirrored."""
+
+    position: int = 0
+    history: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PulseReflect(Op):
+    """Reflect-pad a stream; the output stream begins at raw frame `begin + before`.
+
+    Attributes:
+        axis: the stream axis.
+        before: frames of padding before the first frame.
+        after: frames of padding after the last one.
+        begin: raw index of the stream's first frame.
+        length: frames of the stream; may contain the stream symbol.
+    """
+
+    axis: int
+    before: int
+    after: int
+    begin: int
+    length: Dim
+
+    @property
+    def kept(self) -> int:
+        """Frames of history."""
+        return 2 * (self.before + self.after)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape is unchanged."""
+        (data,) = inputs
+        if self.axis >= data.rank:
+            raise InvalidModel(f"axis={self.axis} of {data}")
+        return (data.without_const(),)
+
+    def state(self) -> OpState:
+        """Return the empty history; the first turn fills it with zeros of its shape."""
+        return PulseReflectState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Gather every frame from where it is mirrored in the history."""
+        (data,) = inputs
+        state = cast("PulseReflectState", turn.state)
+        frames, position = data.shape[self.axis], state.position
+        state.position += frames
+        if state.history is None:
+            shape = (*data.shape[: self.axis], self.kept, *data.shape[self.axis + 1 :])
+            state.history = np.zeros(shape, data.dtype)
+        joined = np.concatenate([state.history, data], self.axis)
+        state.history = joined[_along(self.axis, frames, frames + self.kept)].copy()
+        # Index in the unpadded stream; negative in the padding before it.
+        index = np.arange(position, position + frames) - (self.begin + 2 * self.before)
+        length = settled(turn, self.length)
+        mirrored = np.abs(index)
+        if length is not None and self.after:
+            mirrored = np.where(index >= length, 2 * (length - 1) - index, mirrored)
+        source = mirrored + self.begin - (position - self.kept)
+        return (np.take(joined, np.clip(source, 0, self.kept + frames - 1), self.axis),)
+
+
+def settled(turn: Turn, length: Dim) -> int | None:
+    """Return a length as soon as no later end of stream can move it, else None."""
+    known = turn.known(length)
+    if known is not None or not turn.symbol or symbols(length) != {turn.symbol}:
+        return known
+    least = evaluate(length, {turn.symbol: turn.received})
+    # Lengths never shrink when the stream grows: equal for a huge stream means constant.
+    most = evaluate(length, {turn.symbol: turn.received + (1 << 60)})
+    return least if least == most else None
+
+
+@DECLUTTER.rule(Pad)
+def declutter_empty_pad(op: Pad, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A Pad that adds nothing is its input."""
+    if any(max(pair) for pair in op.pads):
+        return None
+    return ModelPatch.bypass(ctx.model, node, node.inputs[0])
+
+
+@DECLUTTER.rule(Crop)
+def declutter_empty_crop(op: Crop, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A Crop that drops nothing is its input."""
+    if any(max(pair) for pair in op.crops):
+        return None
+    return ModelPatch.bypass(ctx.model, node, node.inputs[0])
+
+
+@PULSIFY_V1.rule(Pad)
+def pulsify_pad(op: Pad, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Stream a pad along the padded stream axis; other axes are padded by a Pad after it.
+
+    With input delay d, and d already large enough for the end of the stream to be known:
+
+    constant  out delay max(d, before) - before     keeps max(0, before - d) frames
+    edge      out delay d if before > 0             keeps `before` frames and the first one
+    reflect   out delay d + before                  keeps 2*before + 2*after frames
+
+    Units: all in frames of this wire.
+    """
+    wire = ctx.inputs[0]
+    stream = ctx.stream(wire)
+    if stream is None:
+        refuse_static(ctx)
+    axis = stream.axis
+    before, after = op.pads[axis]
+    if not before and not after:
+        return along_tracked_axis(op, node, ctx)
+    late = ctx.late_end(wire) if after else 0
+    if op.mode == "constant":
+        late = max(late, before - stream.delay)
+    wire = ctx.delay(wire, late)
+    out = _pad_stream(op, ctx, wire, replace(stream, delay=stream.delay + late))
+    rest = tuple((0, 0) if i == axis else pair for i, pair in enumerate(op.pads))
+    if any(max(pair) for pair in rest):
+        return ctx.wire(replace(op, pads=rest), (out,), ctx.stream(out), suffix="static")
+    return (out,)
+
+
+def _pad_stream(op: Pad, ctx: PulsifyContext, wire: Outlet, stream: Linear) -> Outlet:
+    """Pad the stream axis of a wire that comes late enough."""
+    before, after = op.pads[stream.axis]
+    d, length = stream.delay, stream.length + before + after
+    if op.mode == "reflect":
+        reflect = PulseReflect(stream.axis, before, after, d, stream.length)
+        return ctx.wire(reflect, (wire,), replace(stream, length=length, delay=d + before))[0]
+    if op.mode == "constant":
+        value = np.asarray(op.value, ctx.fact(wire).dtype)
+        filled = ctx.pad(wire, before=before, after=after, mode="constant", value=value, delay=d)
+        return ctx.restream(filled, replace(stream, length=length, delay=d - before))
+    if before:
+        edge = PulseEdge(stream.axis, before, d)
+        inputs = (ctx.delay(wire, before), wire)
+        wire = ctx.wire(edge, inputs, replace(stream, delay=d + before), suffix="edge")[0]
+    if after:
+        wire = ctx.pad(wire, before=0, after=after, mode="edge", value=None, delay=d + before)
+    return ctx.restream(wire, replace(stream, length=length, delay=d))
+
+
+@PULSIFY_V1.rule(Crop)
+def pulsify_crop(op: Crop, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Cropping the stream axis costs nothing: the delay grows by what is dropped in front."""
+    wire = ctx.inputs[0]
+    stream = ctx.stream(wire)
+    if stream is None:
+        refuse_static(ctx)
+    before, after = op.crops[stream.axis]
+    if not before and not after:
+        return along_tracked_axis(op, node, ctx)
+    length = ctx.batch_output().shape[stream.axis]
+    cropped = replace(stream, length=length, delay=stream.delay + before)
+    rest = tuple((0, 0) if i == stream.axis else pair for i, pair in enumerate(op.crops))
+    if any(max(pair) for pair in rest):
+        return ctx.wire(replace(op, crops=rest), (wire,), cropped)
+    return (ctx.restream(wire, cropped),)
+
+
+PULSIFY_V1.refuse(
+    PulseEdge,
+    PulseReflect,
+    reason="is a state op of a pulsed model, which cannot be pulsified again",
+    remedy="pulsify the batch model",
+)
+
+_BORDERS = {"constant": "constant", "replicated": "edge", "reflect": "reflect"}
+
+
+def _of_type(value: float | int, dtype: DType) -> float | int | bool:
+    """Return a literal as a value of a dtype."""
+    if dtype == np.bool_:
+        return bool(value)
+    return float(value) if dtype.kind == "f" else int(value)
+
+
+@NNEF.load("pad", "input", "padding", border="constant", value=0.0)
+def load_pad(call: Invocation) -> tuple[Outlet, ...]:
+    """pad(input, padding, border, value): one pair per axis."""
+    data = call.tensor("input")
+    border = call.string("border")
+    if border not in _BORDERS:
+        call.refuse(f"border {border!r}", remedy="use 'constant', 'replicated' or 'reflect'")
+    pads = call.pairs("padding")
+    fact = call.fact(data)
+    if len(pads) != fact.rank:
+        call.malformed(f"padding has {len(pads)} pairs for {fact}", remedy="one per axis")
+    if any(b < 0 or a < 0 for b, a in pads):
+        call.refuse(f"negative padding {pads}", remedy="crop with slice")
+    value = _of_type(call.scalar("value"), fact.dtype)
+    return call.wire(Pad(pads, _BORDERS[border], value), data)
+
+
+@NNEF.dump(Pad)
+def dump_pad(op: Pad, node: Node, out: Dump) -> None:
+    """Write pad."""
+    border = {mode: name for name, mode in _BORDERS.items()}[op.mode]
+    if isinstance(op.value, float) and op.value != op.value:
+        out.refuse("the padding value is NaN, which has no literal", remedy="pad with a number")
+    value = float(op.value) if isinstance(op.value, bool) else op.value
+    out.call("pad", inputs=(node.inputs[0], op.pads), border=border, value=value)
+
+
+@NNEF.dump(Crop)
+def dump_crop(op: Crop, node: Node, out: Dump) -> None:
+    """Write slice."""
+    shape = out.fact(node.inputs[0]).shape
+    axes = tuple(axis for axis, pair in enumerate(op.crops) if max(pair))
+    begin = tuple(op.crops[axis][0] for axis in axes)
+    end = tuple(shape[axis] - op.crops[axis][1] for axis in axes)
+    out.call("slice", axes=axes, begin=begin, end=end)
+
+
+NNEF.refuse_dump(
+    PulseEdge,
+    PulseReflect,
+    reason="has no operator in the dialect",
+    remedy="write the batch model and pulsify it after reading",
+)
+
+
+def _onnx_pads(call: OnnxCall, rank: int) -> Pads:
+    """Return (before, after) per axis from the attribute (opset < 11) or the inputs."""
+    if call.opset < 11:
+        flat: tuple[int, ...] = call.integers("pads")
+    else:
+        dims = call.dims(1)
+        flat = tuple(d for d in dims if isinstance(d, int))
+        if len(flat) != len(dims):
+            call.refuse(f"pads {[str(d) for d in dims]}", remedy="use pads known at load time")
+    axes = tuple(range(rank))
+    if call.opset >= 18 and call.optional(3) is not None:
+        axes = tuple(int(str(a)) % rank for a in call.dims(3))
+    if len(flat) != 2 * len(axes):
+        call.malformed(f"{len(flat)} pads for {len(axes)} axes; one before and one after per axis")
+    pads = [(0, 0)] * rank
+    for i, axis in enumerate(axes):
+        pads[axis] = (flat[i], flat[len(axes) + i])
+    return tuple(pads)
+
+
+def _onnx_value(call: OnnxCall, dtype: DType) -> float | int | bool:
+    if call.opset < 11:
+        return _of_type(call.scalar("value", 0.0), dtype)
+    if call.optional(2) is None:
+        return _of_type(0, dtype)
+    tensor = call.const(2)
+    if tensor is None:
+        call.refuse("constant_value is known only at run time", remedy="use a constant")
+    return tensor.reshape(-1)[0].item()
+
+
+@ONNX.rule("Pad")
+def import_pad(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Pad with modes constant, reflect and edge; negative pads crop first."""
+    data = call.input(0)
+    fact = call.fact(data)
+    mode = call.string("mode", "constant")
+    if mode not in MODES:
+        call.refuse(f"mode={mode!r}", remedy=f"use one of {', '.join(MODES)}")
+    if fact.dtype == TDIM:
+        call.refuse("padding of a tensor of dims", remedy="compute shapes without Pad")
+    pads = _onnx_pads(call, fact.rank)
+    crops = tuple((max(0, -b), max(0, -a)) for b, a in pads)
+    grown = tuple((max(0, b), max(0, a)) for b, a in pads)
+    value = _onnx_value(call, fact.dtype)
+    needs_pad = any(max(pair) for pair in grown) or not any(max(pair) for pair in crops)
+    if any(max(pair) for pair in crops):
+        (data,) = call.wire(Crop(crops), data, suffix="crop" if needs_pad else "")
+    if not needs_pad:
+        return (data,)
+    return call.wire(Pad(grown, mode, value), data)
