@@ -1,15 +1,16 @@
 """Planned convolution: one copy of all taps, one matrix product.
 
-The taps of a turn are one strided view of the input, copied into scratch [kernel * C, positions]; kernels
-are packed to [O, kernel * C] when the kernel is built. BLAS adds in another order than `eval`, within the
-contraction bound; depth-wise convolutions add in the order of `eval` and are bit-equal.
+The taps of a turn are one strided view of the input, copied into scratch [kernel * C, positions];
+weights are packed to [O, kernel * C] when the kernel is built. BLAS adds in another order than `eval`,
+within the contraction bound. Depth-wise convolutions add in its order and are bit-equal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -27,7 +28,7 @@ def fast_conv(op: Conv, facts: Concrete) -> Compute | None:
     bias = facts.consts[2] if len(facts.consts) == 3 else None
     if kernel is None or (len(facts.consts) == 3 and bias is None):
         return None
-    if kernel.dtype not in (np.float32, np.float64) or 0 in kernel.shape:
+    if kernel.dtype.name not in ("float32", "float64") or 0 in kernel.shape:
         return None
     shape = facts.inputs[0][0]
     if 0 in shape or 0 in facts.outputs[0][0]:
@@ -56,7 +57,7 @@ class _Layout:
         return np.ascontiguousarray(last)
 
     def source(self, data: Tensor) -> tuple[Tensor, Step | None]:
-        """Return the padded data and the step that copies the data into it, None without padding."""
+        """Return the padded data and the step that copies into it, None without padding."""
         pads = self.window.pads(self.shape)
         if not any(b or a for b, a in pads):
             return data, None
@@ -100,7 +101,7 @@ def _bind_product(
         # The ones row adds the bias inside the product.
         extra = 0 if bias is None else 1
         scratch = np.ones((layout.shape[0], groups, depth + extra, count), out.dtype)
-        columns = scratch[:, :, :depth].reshape(taps.shape)
+        columns: Tensor = scratch[:, :, :depth].reshape(taps.shape)
         if not np.may_share_memory(columns, scratch):
             extra, scratch = 0, np.ones((layout.shape[0], groups, depth, count), out.dtype)
             columns = scratch.reshape(taps.shape)
@@ -112,9 +113,9 @@ def _bind_product(
     target = out.reshape(layout.shape[0], groups, per_group, count)
     is_view = np.may_share_memory(target, out)
     if layout.shape[0] == groups == 1:
-        steps.append(partial(np.matmul, packed[0], flat[0, 0], target[0, 0]))
+        steps.append(_step(partial(np.matmul, packed[0], flat[0, 0], target[0, 0])))
     else:
-        steps.append(partial(np.matmul, packed, flat, target))
+        steps.append(_step(partial(np.matmul, packed, flat, target)))
     if not is_view:
         steps.append(partial(np.copyto, out, target.reshape(out.shape)))
     if bias is not None:
@@ -138,10 +139,10 @@ def _bind_depthwise(
     for number, position in enumerate(np.ndindex(*layout.window.kernel)):
         tap = source[(..., *layout.window.taps(layout.outs, position))]
         weight = kernel[(slice(None), 0, *position)].reshape(-1, *ones).copy()
-        steps.append(partial(np.multiply, tap, weight, product))
+        steps.append(_step(partial(np.multiply, tap, weight, product)))
         # The first sum starts from 0, as in `eval`: it turns -0 into 0.
         total = np.zeros((), out.dtype) if number == 0 else out
-        steps.append(partial(np.add, total, product, out))
+        steps.append(_step(partial(np.add, total, product, out)))
     if bias is not None:
         steps.append(_add_bias(out, bias))
     return _sequence(steps)
@@ -149,7 +150,12 @@ def _bind_depthwise(
 
 def _add_bias(out: Tensor, bias: Tensor) -> Step:
     column = np.ascontiguousarray(bias).reshape(-1, *(1,) * (out.ndim - 2))
-    return partial(np.add, out, column, out)
+    return _step(partial(np.add, out, column, out))
+
+
+def _step(call: Callable[[], object]) -> Step:
+    """Return a call as a step: its result is the `out` array, which nobody looks at."""
+    return cast("Step", call)
 
 
 def _sequence(steps: list[Step]) -> Step:

@@ -1,9 +1,9 @@
-"""Element-wise ops of two or three inputs: arithmetic, min and max, logic, bits, comparisons, Select.
+"""Element-wise ops of two or three inputs: arithmetic, logic, bits, comparisons, Select.
 
     out[i] = f(a[i], b[i])        an axis of size 1 is repeated along the other input's axis
 
-Inputs have equal ranks and equal dtypes; the formats' own alignment rules are applied by the readers.
-Tensors of dims go through arithmetic, Min, Max, comparisons and Select.
+Inputs have equal ranks and equal dtypes; each reader applies the alignment rules of its format. Tensors
+of dims go through arithmetic, Min, Max, comparisons and Select.
 
 Relu and clamp are not ops: they are read as Max and Min with a constant.
 
@@ -12,10 +12,9 @@ Source: spec/ir.md 6, spec/nnef.md 1.5; ONNX operators of the same names.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,6 +33,11 @@ from tract_ref.stream.tables import PULSIFY_V1
 
 BOOL: DType = np.dtype(np.bool_)
 
+Formula = Callable[[Tensor, Tensor], Tensor]
+OfDims = Callable[[Dim, Dim], Dim]
+Neutral = tuple[float | None, float | None]
+INF = float("inf")
+
 
 def broadcast_shapes(facts: tuple[Fact, ...]) -> Shape:
     """Return the shape that inputs of equal ranks take together.
@@ -44,7 +48,7 @@ def broadcast_shapes(facts: tuple[Fact, ...]) -> Shape:
     shown = " and ".join(str(fact) for fact in facts)
     if len({fact.rank for fact in facts}) > 1:
         raise InvalidModel(
-            f"inputs {shown} have ranks {', '.join(str(f.rank) for f in facts)}; ranks must be equal",
+            f"inputs {shown} have different ranks; ranks must be equal",
             remedy="insert axes of size 1",
         )
     shape: list[Dim] = []
@@ -75,37 +79,36 @@ class Binary(Op):
     """Base of the two-input ops: out[i] = compute(a[i], b[i]).
 
     Attributes:
+        formula: over arrays of numbers.
+        of_dims: over two dims, None where dims are not taken.
         kinds: NumPy kinds of dtypes that the op takes; `O` stands for dims.
-        function: the formula over arrays of numbers.
-        of_dims: the formula over two dims.
-        neutral: per input, the number that makes the op return the other input; None = there is none.
+        neutral: per input, the number that makes the op return the other input, None if there is none.
         idempotent: f(x, x) is x.
-        nnef: name of the NNEF operator, empty when there is none.
+        nnef: name of the NNEF operator, empty if there is none.
     """
 
     arity: ClassVar[tuple[int, int | None]] = (2, 2)
+    formula: ClassVar[Formula]
+    of_dims: ClassVar[OfDims | None]
     kinds: ClassVar[str]
-    function: ClassVar[Callable[[Tensor, Tensor], Tensor]]
-    of_dims: ClassVar[Callable[[Dim, Dim], Dim] | None]
-    neutral: ClassVar[tuple[float | None, float | None]]
+    neutral: ClassVar[Neutral]
     idempotent: ClassVar[bool]
     nnef: ClassVar[str]
 
     def __init_subclass__(
         cls,
         *,
-        function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        of: Formula | None = None,
         nnef: str = "",
-        kinds: str = "iuf",
-        of_dims: Callable[[Dim, Dim], Dim] | None = None,
-        neutral: tuple[float | None, float | None] = (None, None),
+        on: str = "iuf",
+        dims: OfDims | None = None,
+        neutral: Neutral = (None, None),
         idempotent: bool = False,
     ) -> None:
         """Set the class attributes from the class line."""
-        if function is None:
-            return
-        cls.function, cls.of_dims = staticmethod(function), of_dims and staticmethod(of_dims)
-        cls.kinds, cls.neutral, cls.idempotent, cls.nnef = kinds, neutral, idempotent, nnef
+        if of is not None:
+            cls.formula, cls.of_dims = staticmethod(of), dims and staticmethod(dims)
+            cls.kinds, cls.neutral, cls.idempotent, cls.nnef = on, neutral, idempotent, nnef
 
     def check(self, inputs: tuple[Fact, ...]) -> None:
         """Check the dtypes.
@@ -140,7 +143,7 @@ class Binary(Op):
         if a.dtype == TDIM or b.dtype == TDIM:
             return (self.eval_dims(turn, a, b),)
         with np.errstate(all="ignore"):
-            return (np.asarray(self.function(a, b)).astype(self.result(a.dtype), copy=False),)
+            return (np.asarray(self.formula(a, b)).astype(self.result(a.dtype), copy=False),)
 
     def eval_dims(self, turn: Turn, a: Tensor, b: Tensor) -> Tensor:
         """Apply the formula to each pair of dims."""
@@ -164,8 +167,7 @@ def _each(function: Callable[[Dim, Dim], object], a: Tensor, b: Tensor, dtype: D
 def quotient(a: Tensor, b: Tensor) -> Tensor:
     """Quotient; that of integers is truncated toward zero.
 
-    An integer divided by zero is 0: frames that do not exist may hold any value, and a stream does not
-    stop on them.
+    An integer divided by zero is 0: frames that do not exist may hold anything, and do not stop a stream.
     """
     if a.dtype.kind == "f":
         return np.true_divide(a, b)
@@ -194,7 +196,7 @@ def floor_quotient(a: Dim, b: Dim) -> Dim:
 
 
 def power(a: Tensor, b: Tensor) -> Tensor:
-    """a to the b, in a's dtype; of integers: wraps around, 0 for a negative power of 0 or of |a| > 1."""
+    """Power, in a's dtype; integers wrap around, and their negative powers truncate (0 to them is 0)."""
     if a.dtype.kind == "f":
         return np.power(a, b.astype(a.dtype, copy=False))
     if b.dtype.kind == "f":
@@ -208,58 +210,46 @@ def power(a: Tensor, b: Tensor) -> Tensor:
     return np.where(b < 0, inverse, np.power(a, exponent))
 
 
-class Add(Binary, function=np.add, nnef="add", kinds="iufO", of_dims=operator.add, neutral=(0, 0)):
-    """a + b; integers wrap around."""
+class Add(Binary, of=np.add, nnef="add", on="iufO", dims=lambda a, b: a + b, neutral=(0, 0)):
+    """Sum a + b; integers wrap around."""
 
 
 class Sub(
-    Binary, function=np.subtract, nnef="sub", kinds="iufO", of_dims=operator.sub, neutral=(None, 0)
+    Binary, of=np.subtract, nnef="sub", on="iufO", dims=lambda a, b: a - b, neutral=(None, 0)
 ):
-    """a - b; integers wrap around."""
+    """Difference a - b; integers wrap around."""
 
 
-class Mul(
-    Binary, function=np.multiply, nnef="mul", kinds="iufO", of_dims=operator.mul, neutral=(1, 1)
-):
-    """a * b; integers wrap around."""
+class Mul(Binary, of=np.multiply, nnef="mul", on="iufO", dims=lambda a, b: a * b, neutral=(1, 1)):
+    """Product a * b; integers wrap around."""
 
 
-class Div(
-    Binary, function=quotient, nnef="div", kinds="iufO", of_dims=floor_quotient, neutral=(None, 1)
-):
-    """a / b: truncated toward zero on integers (0 when b is 0), floor on dims."""
+class Div(Binary, of=quotient, nnef="div", on="iufO", dims=floor_quotient, neutral=(None, 1)):
+    """Quotient: truncated toward zero on integers (0 when b is 0), floor on dims."""
 
 
-class Rem(Binary, function=np.fmod):
-    """a - b * trunc(a / b): its sign is that of a; 0 for integers when b is 0."""
+class Rem(Binary, of=np.fmod):
+    """Remainder a - b * trunc(a / b), of the sign of a; 0 for integers when b is 0."""
+
+
+class Mod(Binary, of=np.remainder):
+    """Remainder a - b * floor(a / b), of the sign of b; 0 for integers when b is 0."""
 
 
 class Min(
-    Binary,
-    function=minimum,
-    nnef="min",
-    kinds="iufO",
-    of_dims=dim_min,
-    neutral=(np.inf, np.inf),
-    idempotent=True,
+    Binary, of=minimum, nnef="min", on="iufO", dims=dim_min, neutral=(INF, INF), idempotent=True
 ):
     """The smaller one; NaN if one is NaN, as in ONNX; b of two zeros."""
 
 
 class Max(
-    Binary,
-    function=maximum,
-    nnef="max",
-    kinds="iufO",
-    of_dims=dim_max,
-    neutral=(-np.inf, -np.inf),
-    idempotent=True,
+    Binary, of=maximum, nnef="max", on="iufO", dims=dim_max, neutral=(-INF, -INF), idempotent=True
 ):
     """The larger one; NaN if one is NaN, as in ONNX; b of two zeros."""
 
 
-class Pow(Binary, function=power, nnef="pow", neutral=(None, 1)):
-    """a to the b, in the dtype of a; b may have any dtype of numbers, as in ONNX."""
+class Pow(Binary, of=power, nnef="pow", neutral=(None, 1)):
+    """Power, in the dtype of a; b may have any dtype of numbers, as in ONNX."""
 
     def check(self, inputs: tuple[Fact, ...]) -> None:
         """Two tensors of numbers."""
@@ -268,147 +258,92 @@ class Pow(Binary, function=power, nnef="pow", neutral=(None, 1)):
                 raise InvalidModel(f"input {fact}; Pow needs numbers", remedy="cast it")
 
 
-class And(Binary, function=np.logical_and, nnef="and", kinds="b", neutral=(1, 1), idempotent=True):
+class And(Binary, of=np.logical_and, nnef="and", on="b", neutral=(1, 1), idempotent=True):
     """Both are true."""
 
 
-class Or(Binary, function=np.logical_or, nnef="or", kinds="b", neutral=(0, 0), idempotent=True):
+class Or(Binary, of=np.logical_or, nnef="or", on="b", neutral=(0, 0), idempotent=True):
     """One at least is true."""
 
 
-class Xor(Binary, function=np.logical_xor, nnef="tract_core_xor", kinds="b", neutral=(0, 0)):
+class Xor(Binary, of=np.logical_xor, nnef="tract_core_xor", on="b", neutral=(0, 0)):
     """Exactly one is true."""
 
 
-class BitAnd(
-    Binary, function=np.bitwise_and, nnef="tract_core_bitand", kinds="iub", idempotent=True
-):
+class BitAnd(Binary, of=np.bitwise_and, nnef="tract_core_bitand", on="iub", idempotent=True):
     """Bits set in both."""
 
 
-class BitOr(
-    Binary,
-    function=np.bitwise_or,
-    nnef="tract_core_bitor",
-    kinds="iub",
-    neutral=(0, 0),
-    idempotent=True,
-):
+class BitOr(Binary, of=np.bitwise_or, nnef="tract_core_bitor", on="iub", idempotent=True):
     """Bits set in one at least."""
 
 
-class BitXor(
-    Binary, function=np.bitwise_xor, nnef="tract_core_bitxor", kinds="iub", neutral=(0, 0)
-):
+class BitXor(Binary, of=np.bitwise_xor, nnef="tract_core_bitxor", on="iub", neutral=(0, 0)):
     """Bits set in exactly one."""
 
 
-class ShiftLeft(Binary, function=np.left_shift, nnef="tract_shl", kinds="iu", neutral=(None, 0)):
-    """a * 2^b; 0 once every bit is shifted out."""
+class ShiftLeft(Binary, of=np.left_shift, nnef="tract_shl", on="iu", neutral=(None, 0)):
+    """Product a * 2^b; 0 once every bit is shifted out."""
 
 
-class ShiftRight(Binary, function=np.right_shift, nnef="tract_shr", kinds="iu", neutral=(None, 0)):
+class ShiftRight(Binary, of=np.right_shift, nnef="tract_shr", on="iu", neutral=(None, 0)):
     """Floor of a / 2^b."""
 
 
 class Comparison(Binary):
-    """Base of the comparisons: a bool per element, false when NaN is compared except by Ne.
+    """Base of the comparisons: a bool per element; with NaN only Ne is true.
 
     Dims are compared by value; while a symbol is not set, by what holds for all its values.
     """
-
-    decide: ClassVar[Callable[[Scope, Dim, Dim], bool | None]]
-
-    def __init_subclass__(
-        cls, *, decide: Callable[[Scope, Dim, Dim], bool | None], **others: Any
-    ) -> None:
-        """Set the class attributes from the class line."""
-        cls.decide = staticmethod(decide)
-        super().__init_subclass__(**others)
 
     def result(self, dtype: DType) -> DType:
         """Always bool."""
         return BOOL
 
     def eval_dims(self, turn: Turn, a: Tensor, b: Tensor) -> Tensor:
-        """Compare each pair of dims."""
+        """Compare the difference of each pair with 0."""
 
         def compare(left: Dim, right: Dim) -> bool:
-            x, y = turn.known(left), turn.known(right)
-            if x is not None and y is not None:
-                return bool(self.function(np.asarray(x), np.asarray(y)))
-            decided = self.decide(Scope(), left, right)
-            if decided is None:
-                raise EvalError(
-                    f"whether {self.name}({left}, {right}) is not known", remedy="set the symbols"
-                )
-            return decided
+            least, most = _bounds(turn, left - right)
+            # A comparison with 0 changes its answer nowhere but at 0.
+            probes = [least, most, *([0.0] if least <= 0 <= most else [])]
+            answers = {bool(self.formula(np.asarray(p), np.zeros(()))) for p in probes}
+            if len(answers) > 1:
+                seen = f"whether {self.name}({left}, {right}) is not known"
+                raise EvalError(seen, remedy="set the symbols")
+            return answers.pop()
 
         return _each(compare, a, b, BOOL)
 
 
-def _not(claim: bool | None) -> bool | None:
-    return None if claim is None else not claim
+def _bounds(turn: Turn, dim: Dim) -> tuple[float, float]:
+    known = turn.known(dim)
+    least, most = Scope().bounds(dim) if known is None else (known, known)
+    return -INF if least is None else least, INF if most is None else most
 
 
-class Eq(
-    Comparison,
-    function=np.equal,
-    nnef="eq",
-    kinds="iufbO",
-    decide=lambda s, a, b: s.decide_equal(a, b),
-):
-    """a == b."""
+class Eq(Comparison, of=np.equal, nnef="eq", on="iufbO"):
+    """True where a == b."""
 
 
-class Ne(
-    Comparison,
-    function=np.not_equal,
-    nnef="ne",
-    kinds="iufbO",
-    decide=lambda s, a, b: _not(s.decide_equal(a, b)),
-):
-    """a != b."""
+class Ne(Comparison, of=np.not_equal, nnef="ne", on="iufbO"):
+    """True where a != b."""
 
 
-class Lt(
-    Comparison,
-    function=np.less,
-    nnef="lt",
-    kinds="iufO",
-    decide=lambda s, a, b: _not(s.proves_ge(a, b)),
-):
-    """a < b."""
+class Lt(Comparison, of=np.less, nnef="lt", on="iufO"):
+    """True where a < b."""
 
 
-class Gt(
-    Comparison,
-    function=np.greater,
-    nnef="gt",
-    kinds="iufO",
-    decide=lambda s, a, b: _not(s.proves_ge(b, a)),
-):
-    """a > b."""
+class Gt(Comparison, of=np.greater, nnef="gt", on="iufO"):
+    """True where a > b."""
 
 
-class Le(
-    Comparison,
-    function=np.less_equal,
-    nnef="le",
-    kinds="iufO",
-    decide=lambda s, a, b: s.proves_ge(b, a),
-):
-    """a <= b."""
+class Le(Comparison, of=np.less_equal, nnef="le", on="iufO"):
+    """True where a <= b."""
 
 
-class Ge(
-    Comparison,
-    function=np.greater_equal,
-    nnef="ge",
-    kinds="iufO",
-    decide=lambda s, a, b: s.proves_ge(a, b),
-):
-    """a >= b."""
+class Ge(Comparison, of=np.greater_equal, nnef="ge", on="iufO"):
+    """True where a >= b."""
 
 
 @dataclass(frozen=True)
@@ -447,14 +382,14 @@ class Select(Op):
 
 
 _OPS: tuple[type[Binary], ...] = (
-    *(Add, Sub, Mul, Div, Rem, Min, Max, Pow, And, Or, Xor, BitAnd, BitOr, BitXor),
+    *(Add, Sub, Mul, Div, Rem, Mod, Min, Max, Pow, And, Or, Xor, BitAnd, BitOr, BitXor),
     *(ShiftLeft, ShiftRight, Eq, Ne, Lt, Gt, Le, Ge),
 )
 
 
 @DECLUTTER.rule(*_OPS)
 def declutter_neutral(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None:
-    """x + 0, x * 1, x max -inf, … is x, where x already has the output's shape.
+    """Neutral constants: x + 0, x * 1, … is x, where x already has the output's shape.
 
     A float 0 is neutral in a sum of either sign, as in tract: only the sign of a zero can tell.
     """
@@ -471,7 +406,7 @@ def declutter_neutral(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None
 
 @DECLUTTER.rule(*(op for op in _OPS if op.idempotent))
 def declutter_idempotent(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None:
-    """x max x is x; so are min, and, or."""
+    """Equal inputs: x max x is x; so are min, and, or."""
     same = node.inputs[0] == node.inputs[1]
     return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
 
@@ -522,7 +457,7 @@ def load_select(call: Invocation) -> tuple[Outlet, ...]:
         )
     ranks = [call.fact(wire).rank for wire in (condition, a, b)]
     if len(set(ranks)) > 1:
-        # align casts to one dtype, which a condition must not be: it meets a bool of the right rank.
+        # align casts to one dtype, but a condition stays bool: it meets a bool of the right rank.
         ones = (1,) * max(ranks)
         (condition, _) = call.align(condition, call.const(np.ones(ones, BOOL), "rank"))
         (a, b, _) = call.align(a, b, call.const(np.zeros(ones, kinds[1]), "rank"))
@@ -548,9 +483,14 @@ def load_clamp(call: Invocation) -> tuple[Outlet, ...]:
 def load_prelu(call: Invocation) -> tuple[Outlet, ...]:
     """prelu(x, alpha) is select(x < 0, alpha * x, x)."""
     x, alpha = call.align(call.tensor("x"), call.tensor("alpha"))
-    zero = call.const(_uniform(call.fact(x), 0), "zero")
+    return _prelu(call, x, alpha, call.const(_uniform(call.fact(x), 0), "zero"))
+
+
+def _prelu(
+    call: Invocation | OnnxCall, x: Outlet, slope: Outlet, zero: Outlet
+) -> tuple[Outlet, ...]:
     (negative,) = call.wire(Lt(), x, zero, suffix="negative")
-    (scaled,) = call.wire(Mul(), alpha, x, suffix="scaled")
+    (scaled,) = call.wire(Mul(), slope, x, suffix="scaled")
     return call.wire(Select(), negative, scaled, x)
 
 
@@ -574,7 +514,9 @@ def dump_pow(op: Pow, node: Node, out: Dump) -> None:
         out.call("pow", inputs=(a, cast))
 
 
-NNEF.refuse_dump(Rem, reason="NNEF has no remainder", remedy="write it as x - y * trunc(x / y)")
+NNEF.refuse_dump(
+    Rem, Mod, reason="NNEF has no remainder", remedy="compute it from a quotient: x - y * (x / y)"
+)
 
 
 @NNEF.dump(Select)
@@ -587,11 +529,10 @@ def _import_binary(op: Binary) -> Callable[[OnnxCall], tuple[Outlet, ...]]:
     return lambda call: call.wire(op, *call.align(call.input(0), call.input(1)))
 
 
-for _name, _op in {
-    **{"Add": Add, "Sub": Sub, "Mul": Mul, "Div": Div, "Pow": Pow, "And": And, "Or": Or},
-    **{"Xor": Xor, "Equal": Eq, "Less": Lt, "Greater": Gt, "LessOrEqual": Le},
-    **{"GreaterOrEqual": Ge, "BitwiseAnd": BitAnd, "BitwiseOr": BitOr, "BitwiseXor": BitXor},
-}.items():
+_SAME = (Add, Sub, Mul, Div, Pow, And, Or, Xor)
+_OTHER = {"Equal": Eq, "Less": Lt, "Greater": Gt, "LessOrEqual": Le, "GreaterOrEqual": Ge}
+_BITS = {"BitwiseAnd": BitAnd, "BitwiseOr": BitOr, "BitwiseXor": BitXor}
+for _name, _op in ({op.__name__: op for op in _SAME} | _OTHER | _BITS).items():
     ONNX.use(_import_binary(_op()), _name)
 
 
@@ -608,21 +549,12 @@ def import_bit_shift(call: OnnxCall) -> tuple[Outlet, ...]:
 @ONNX.rule("Mod")
 def import_mod(call: OnnxCall) -> tuple[Outlet, ...]:
     """Mod: fmod=1 has the sign of the dividend, fmod=0 (integers) that of the divisor."""
-    a, b = call.align(call.input(0), call.input(1))
-    dtype = call.fact(a).dtype
-    if call.integer("fmod", 0) or dtype.kind == "u":
-        return call.wire(Rem(), a, b)
+    if call.integer("fmod", 0):
+        return _import_binary(Rem())(call)
+    dtype = call.fact(call.input(0)).dtype
     if dtype.kind == "f":
         call.malformed(f"fmod=0 of {dtype_name(dtype)}", remedy="set fmod=1 for floats")
-    zero = call.add_const(_uniform(call.fact(a), 0), "zero")
-    (rest,) = call.wire(Rem(), a, b, suffix="rem")
-    (inexact,) = call.wire(Ne(), rest, zero, suffix="inexact")
-    (below,) = call.wire(Lt(), rest, zero, suffix="below")
-    (falling,) = call.wire(Lt(), b, zero, suffix="falling")
-    (across,) = call.wire(Xor(), below, falling, suffix="across")
-    (wrong,) = call.wire(And(), inexact, across, suffix="wrong")
-    (moved,) = call.wire(Add(), rest, b, suffix="moved")
-    return call.wire(Select(), wrong, moved, rest)
+    return _import_binary(Mod())(call)
 
 
 @ONNX.rule("Sum", "Min", "Max", "Mean")
@@ -655,7 +587,7 @@ def import_relu(call: OnnxCall) -> tuple[Outlet, ...]:
 
 @ONNX.rule("Clip")
 def import_clip(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Clip is Min(Max(x, min), max): max wins when min > max. Bounds are attributes before opset 11."""
+    """Clip is Min(Max(x, min), max): max wins when min > max; attributes before opset 11."""
     x = call.input(0)
     bounds: list[Outlet | None] = [call.optional(1), call.optional(2)]
     if call.opset < 11:
@@ -677,7 +609,4 @@ def import_clip(call: OnnxCall) -> tuple[Outlet, ...]:
 def import_prelu(call: OnnxCall) -> tuple[Outlet, ...]:
     """PRelu(x, slope) is x where x >= 0, else slope * x."""
     x, slope = call.align(call.input(0), call.input(1))
-    zero = call.add_const(_uniform(call.fact(x), 0), "zero")
-    (negative,) = call.wire(Lt(), x, zero, suffix="negative")
-    (scaled,) = call.wire(Mul(), slope, x, suffix="scaled")
-    return call.wire(Select(), negative, scaled, x)
+    return _prelu(call, x, slope, call.add_const(_uniform(call.fact(x), 0), "zero"))

@@ -103,7 +103,7 @@ class Pad(Op):
             out = np.full(shape, self.value, data.dtype)
             out[_along(axis, before, before + n)] = data
             return out
-        positions = np.arange(-before, n + after)
+        positions: Tensor = np.arange(-before, n + after, dtype=np.int64)
         if self.mode == "edge":
             positions = np.clip(positions, 0, n - 1)
         else:
@@ -260,19 +260,21 @@ class PulseReflect(Op):
         joined = np.concatenate([state.history, data], self.axis)
         state.history = joined[_along(self.axis, frames, frames + self.kept)].copy()
         # Index in the unpadded stream; negative in the padding before it.
-        index = np.arange(position, position + frames) - (self.begin + 2 * self.before)
+        index: Tensor = np.arange(position, position + frames, dtype=np.int64) - (
+            self.begin + 2 * self.before
+        )
         length = settled(turn, self.length)
-        mirrored = np.abs(index)
+        mirrored: Tensor = np.abs(index)
         if length is not None and self.after:
             mirrored = np.where(index >= length, 2 * (length - 1) - index, mirrored)
-        source = mirrored + self.begin - (position - self.kept)
+        source: Tensor = mirrored + self.begin - (position - self.kept)
         return (np.take(joined, np.clip(source, 0, self.kept + frames - 1), self.axis),)
 
 
 def settled(turn: Turn, length: Dim) -> int | None:
     """Return a length as soon as no later end of stream can move it, else None."""
     known = turn.known(length)
-    if known is not None or not turn.symbol or symbols(length) != {turn.symbol}:
+    if known is not None or not turn.symbol or symbols(length) != frozenset((turn.symbol,)):
         return known
     least = evaluate(length, {turn.symbol: turn.received})
     # Lengths never shrink when the stream grows: equal for a huge stream means constant.

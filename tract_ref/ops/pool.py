@@ -352,7 +352,7 @@ NNEF.refuse_load(
 )
 
 
-def _dump_window(window: WindowSpec, shape: tuple[Dim, ...], out: Dump) -> dict[str, DumpValue]:
+def _dump_padding(window: WindowSpec, shape: tuple[Dim, ...], out: Dump) -> DumpValue:
     padding: tuple[DumpValue, ...] = ()
     if not all(isinstance(padding, SameUpper) for padding in window.padding):
         pads = window.explicit_pads(shape)
@@ -362,18 +362,20 @@ def _dump_window(window: WindowSpec, shape: tuple[Dim, ...], out: Dump) -> dict[
                 remedy="set the symbol, or give explicit padding without ceil mode",
             )
         padding = ((0, 0), (0, 0), *pads)
-    return {
-        "padding": padding,
-        "stride": (1, 1, *window.stride),
-        "dilation": (1, 1, *window.dilation),
-    }
+    return padding
 
 
 @NNEF.dump(MaxPool)
 def dump_max_pool(op: MaxPool, node: Node, out: Dump) -> None:
     """Write max_pool."""
-    named = _dump_window(op.window, out.fact(node.inputs[0]).shape, out)
-    out.call("max_pool", size=(1, 1, *op.window.kernel), border="ignore", **named)
+    out.call(
+        "max_pool",
+        size=(1, 1, *op.window.kernel),
+        border="ignore",
+        padding=_dump_padding(op.window, out.fact(node.inputs[0]).shape, out),
+        stride=(1, 1, *op.window.stride),
+        dilation=(1, 1, *op.window.dilation),
+    )
 
 
 @NNEF.dump(SumPool)
@@ -382,10 +384,15 @@ def dump_sum_pool(op: SumPool, node: Node, out: Dump) -> None:
     rounds_up = any(isinstance(p, Explicit) and p.ceil for p in op.window.padding)
     if rounds_up and op.normalize and op.count_include_pad:
         out.refuse("an average in ceil mode that counts padding", remedy="set count_include_pad=0")
-    named = _dump_window(op.window, out.fact(node.inputs[0]).shape, out)
-    border = "constant" if op.count_include_pad else "ignore"
-    size = (1, 1, *op.window.kernel)
-    out.call("box", size=size, border=border, **named, normalize=op.normalize)
+    out.call(
+        "box",
+        size=(1, 1, *op.window.kernel),
+        border="constant" if op.count_include_pad else "ignore",
+        padding=_dump_padding(op.window, out.fact(node.inputs[0]).shape, out),
+        stride=(1, 1, *op.window.stride),
+        dilation=(1, 1, *op.window.dilation),
+        normalize=op.normalize,
+    )
 
 
 @NNEF.dump(PoolMean)

@@ -188,9 +188,9 @@ class PositionalSlice(Op):
         state.position += self.frames
         size = table.shape[self.axis]
         known = turn.known(self.length)
-        if known is None:
-            known = evaluate(self.length, {**turn.symbols, turn.symbol: turn.received})
-        if known > 0 and self.start + known > size:
+        if known is None and symbols(self.length) == frozenset((turn.symbol,)):
+            known = evaluate(self.length, {turn.symbol: turn.received})
+        if known is not None and known > 0 and self.start + known > size:
             raise EvalError(
                 f"the stream is {known} frames long so far and starts at position {self.start} of "
                 f"a table of {size} positions",
@@ -365,10 +365,8 @@ def load_slice(call: Invocation) -> tuple[Outlet, ...]:
             last = dim + end
         if isinstance(begin, int) and begin < 0:
             call.malformed(f"begin={begin} on axis {axis}", remedy="use a begin of 0 or more")
-        numbers = isinstance(begin, int) and isinstance(last, int)
-        if (numbers and begin > last) or (
-            isinstance(dim, int) and isinstance(last, int) and last > dim
-        ):
+        backwards = isinstance(begin, int) and isinstance(last, int) and begin > last
+        if backwards or (isinstance(dim, int) and isinstance(last, int) and last > dim):
             call.malformed(
                 f"[{begin}:{end}] on axis {axis}, which has {dim} positions",
                 remedy="keep begin <= end <= the dim",
@@ -384,8 +382,8 @@ def dump_slice(op: Slice, node: Node, out: Dump) -> None:
     """Write slice; a number past the end of a fixed axis is brought back to it."""
     dim = out.fact(node.inputs[0]).shape[op.axis]
     start, end = op.start, op.end
-    if isinstance(dim, int) and isinstance(end, int):
-        end = min(end, dim)
+    if isinstance(dim, int) and not op.exact:
+        end = dim_min(end, dim)
     if isinstance(start, int) and isinstance(end, int) and end <= start:
         # An end of 0 would be read as "to the end", except after a begin of 0.
         start = end = min(start, dim) if isinstance(dim, int) else start

@@ -1,0 +1,46 @@
+"""NNEF operators that become several nodes, whose ops live in several families."""
+
+from __future__ import annotations
+
+from tract_ref.ir.model import Outlet
+from tract_ref.nnef.table import NNEF, Invocation
+from tract_ref.ops.binary import Add, Sub
+from tract_ref.ops.einsum import EinSum, accumulator, matmul_expression
+from tract_ref.ops.reduce import Reduce
+
+
+@NNEF.load("linear", "input", "filter", bias=0.0)
+def load_linear(call: Invocation) -> tuple[Outlet, ...]:
+    """linear(input, filter, bias): input x transposed filter + bias; a bias of zeros is left out."""
+    data, weights = call.tensor("input"), call.tensor("filter")
+    ranks = call.fact(data).rank, call.fact(weights).rank
+    if ranks[0] != ranks[1] or ranks[0] < 2:
+        call.malformed(
+            f"linear of tensors of rank {ranks[0]} and {ranks[1]}; ranks are equal and 2 or more",
+            remedy="unsqueeze the smaller one",
+        )
+    expr = matmul_expression(*ranks, transpose_b=True)
+    op = EinSum(expr, accumulator(call.fact(data).dtype))
+    if call.is_absent("bias"):
+        return call.wire(op, data, weights)
+    bias = call.tensor("bias", like=data)
+    value = call.fact(bias).const
+    if value is not None and not value.any():
+        return call.wire(op, data, weights)
+    if call.fact(bias).rank == 1 and value is not None:
+        # One entry per output channel, the last axis: NNEF writes it [1, O], tract also takes [O].
+        shape = (1,) * (ranks[0] - 1) + value.shape
+        bias = call.const(value.reshape(shape), "bias")
+    (product,) = call.wire(op, data, weights, suffix="product")
+    return call.wire(Add(), *call.align(product, bias))
+
+
+@NNEF.load("moments", "input", "axes")
+def load_moments(call: Invocation) -> tuple[Outlet, ...]:
+    """moments(input, axes): the mean, and the mean of the squared distance from it."""
+    axes = tuple(sorted(set(call.integers("axes"))))
+    data = call.tensor("input")
+    (mean,) = call.wire(Reduce(axes, "mean"), data)
+    (centred,) = call.wire(Sub(), data, mean, suffix="centred")
+    (variance,) = call.wire(Reduce(axes, "mean_of_squares"), centred, suffix="variance")
+    return mean, variance
