@@ -1,8 +1,8 @@
 """Planned convolution: one copy of all taps, one matrix product.
 
 The taps of a turn are one strided view of the input, copied into scratch [kernel * C, positions];
-weights are packed to [O, kernel * C] when the kernel is built. BLAS adds in another order than `eval`,
-within the contraction bound. Depth-wise convolutions add in its order and are bit-equal.
+weights are packed to [O, kernel * C] when the kernel is built. BLAS does not add in the order of
+`eval` and stays within the contraction bound; depth-wise convolutions are bit-equal.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def _bind_product(
     if not np.may_share_memory(flat, source) or not row:
         # The ones row adds the bias inside the product.
         extra = 0 if bias is None else 1
-        scratch = np.ones((layout.shape[0], groups, depth + extra, count), out.dtype)
-        columns: Tensor = scratch[:, :, :depth].reshape(taps.shape)
+        shape = (layout.shape[0], groups, depth + extra, count)
+        scratch: Tensor = np.ones(shape, out.dtype)
+        columns = scratch[:, :, :depth].reshape(taps.shape)
         if not np.may_share_memory(columns, scratch):
             extra, scratch = 0, np.ones((layout.shape[0], groups, depth, count), out.dtype)
             columns = scratch.reshape(taps.shape)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-import tract_ref.ops  # noqa: F401  registers every load rule
+import tract_ref.nnef.recipes  # noqa: F401  registers operators that become several nodes
+import tract_ref.ops  # registers every load rule
 from tract_ref.dim import Dim, Scope, dim_max, dim_min, parse_assertion, sym
 from tract_ref.errors import MalformedFile, Refused, TractRefError
 from tract_ref.ir.fact import Fact, dtype_named

@@ -11,7 +11,11 @@ from tract_ref.ops.reduce import Reduce
 
 @NNEF.load("linear", "input", "filter", bias=0.0)
 def load_linear(call: Invocation) -> tuple[Outlet, ...]:
-    """linear(input, filter, bias): input x transposed filter + bias; a bias of zeros is left out."""
+    """linear(input, filter, bias): input x transposed filter + bias; a bias of zeros is left out.
+
+    A bias of lower rank gets its missing axes at the end, as in every binary operator: one of rank
+    1 is added per row. One entry per output channel is written [[b0, b1, ..]].
+    """
     data, weights = call.tensor("input"), call.tensor("filter")
     ranks = call.fact(data).rank, call.fact(weights).rank
     if ranks[0] != ranks[1] or ranks[0] < 2:
@@ -27,10 +31,6 @@ def load_linear(call: Invocation) -> tuple[Outlet, ...]:
     value = call.fact(bias).const
     if value is not None and not value.any():
         return call.wire(op, data, weights)
-    if call.fact(bias).rank == 1 and value is not None:
-        # One entry per output channel, the last axis: NNEF writes it [1, O], tract also takes [O].
-        shape = (1,) * (ranks[0] - 1) + value.shape
-        bias = call.const(value.reshape(shape), "bias")
     (product,) = call.wire(op, data, weights, suffix="product")
     return call.wire(Add(), *call.align(product, bias))
 

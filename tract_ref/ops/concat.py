@@ -312,9 +312,10 @@ def import_concat(call: OnnxCall) -> tuple[Outlet, ...]:
 def load_split(call: Invocation) -> tuple[Outlet, ...]:
     """split(value, axis, ratios): parts in proportion to the ratios."""
     data, axis, ratios = call.tensor("value"), call.integer("axis"), call.integers("ratios")
-    dim = call.fact(data).shape[axis]
+    shape = call.fact(data).shape
     total = sum(ratios)
-    if isinstance(dim, TDim) or total <= 0 or dim % total:
+    dim = shape[axis] if 0 <= axis < len(shape) else None
+    if not isinstance(dim, int) or min(ratios, default=0) < 0 or total <= 0 or dim % total:
         call.malformed(f"axis {axis} of {dim} positions does not split by ratios {list(ratios)}")
     return _parts(call, data, axis, [dim // total * ratio for ratio in ratios])
 
@@ -348,8 +349,9 @@ def import_split(call: OnnxCall) -> tuple[Outlet, ...]:
         sizes = call.integers("split")
     elif isinstance(dim, int):
         most = -(-dim // count)
-        if dim % count and not call.has("num_outputs"):
-            call.malformed(f"{dim} positions do not split in {count} equal parts")
+        uneven = dim % count and not call.has("num_outputs")
+        if uneven or (dim % count and most * (count - 1) >= dim):
+            call.malformed(f"{dim} positions do not split in {count} parts")
         sizes = tuple(max(0, min(most, dim - most * part)) for part in range(count))
     whole = [size for size in sizes if isinstance(size, int)]
     if not sizes or len(whole) != len(sizes) or (isinstance(dim, int) and sum(whole) != dim):

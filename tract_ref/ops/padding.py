@@ -418,6 +418,9 @@ def dump_crop(op: Crop, node: Node, out: Dump) -> None:
     axes = tuple(axis for axis, pair in enumerate(op.crops) if max(pair))
     begin = tuple(op.crops[axis][0] for axis in axes)
     end = tuple(shape[axis] - op.crops[axis][1] for axis in axes)
+    if any(isinstance(e, int) and e <= b for b, e in zip(begin, end, strict=True)):
+        # `slice` reads end = 0 as "to the end" and has no other form of an empty result.
+        out.refuse("nothing is left after the crop", remedy="remove the empty branch")
     out.call("slice", axes=axes, begin=begin, end=end)
 
 

@@ -237,7 +237,7 @@ def dump_reduce(op: Reduce, node: Node, out: Dump) -> None:
     """Write the reduction of this kind; a mean of squares as mean_reduce of a square."""
     axes = op.axes_folded
     if op.kind == "mean_of_squares":
-        squares = out.step("square", inputs=(node.inputs[0],))
+        squares = out.step("sqr", inputs=(node.inputs[0],))
         out.call("mean_reduce", inputs=(squares,), axes=axes)
         return
     out.call(_NNEF_NAMES[op.kind], axes=axes)

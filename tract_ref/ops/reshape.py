@@ -236,6 +236,8 @@ def load_reshape(call: Invocation) -> tuple[Outlet, ...]:
         call.integer("axis_count"),
     )
     end = len(shape) if count < 0 else start + count
+    if not wanted:
+        call.malformed("shape=[] is not read", remedy="squeeze the axes")
     if not 0 <= start <= end <= len(shape):
         call.malformed(
             f"axes {start} to {end} of an input of rank {len(shape)}",

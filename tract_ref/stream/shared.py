@@ -62,6 +62,11 @@ def along_tracked_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
             )
         tracked[slot] = replace(stream, axis=axis)
     axes = {stream.axis for stream in tracked.values()}
+    if not axes:
+        ctx.refuse(
+            "the output depends on the stream length, no input streams",
+            "compute it outside the streamed model",
+        )
     if len(axes) > 1:
         ctx.refuse(
             f"streams arrive on different output axes {sorted(axes)}",

@@ -281,7 +281,7 @@ def lowest(dtype: DType) -> float | int | bool:
     if dtype.kind == "f":
         return float("-inf")
     if dtype.kind in "iu":
-        return int(np.iinfo(dtype.type).min)  # pyright: ignore[reportArgumentType]
+        return int(np.iinfo(dtype.type).min)  # pyright: ignore[reportCallIssue, reportArgumentType]
     return False
 
 

@@ -11,7 +11,7 @@ from tract_ref.dim import Dim, ceil_div, dim_max, dim_min, eq, ge, sym
 
 Raw = Callable[[Mapping[str, int]], int]
 
-NAMES = ("S", "T", "P")
+NAMES: tuple[str, ...] = ("S", "T", "P")
 MAX_LEAVES = 8
 
 
@@ -57,15 +57,11 @@ def _min(a: Written, b: Written) -> Written:
 
 
 def _ge(a: Written, b: Written) -> Written:
-    return Written(
-        f"({a.text} >= {b.text})", ge(a.dim, b.dim), lambda e: int(a.raw(e) >= b.raw(e))
-    )
+    return Written(f"({a.text} >= {b.text})", ge(a.dim, b.dim), lambda e: int(a.raw(e) >= b.raw(e)))
 
 
 def _eq(a: Written, b: Written) -> Written:
-    return Written(
-        f"({a.text} == {b.text})", eq(a.dim, b.dim), lambda e: int(a.raw(e) == b.raw(e))
-    )
+    return Written(f"({a.text} == {b.text})", eq(a.dim, b.dim), lambda e: int(a.raw(e) == b.raw(e)))
 
 
 def _div(a: Written, q: int) -> Written:
@@ -73,9 +69,7 @@ def _div(a: Written, q: int) -> Written:
 
 
 def _ceil(a: Written, q: int) -> Written:
-    return Written(
-        f"(({a.text} + {q - 1}) / {q})", ceil_div(a.dim, q), lambda e: -(-a.raw(e) // q)
-    )
+    return Written(f"(({a.text} + {q - 1}) / {q})", ceil_div(a.dim, q), lambda e: -(-a.raw(e) // q))
 
 
 def tdims(

@@ -1,0 +1,335 @@
+"""Call: one ONNX node with its inputs built, as import rules see it (`table.OnnxCall`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+
+from tract_ref.dim import Dim, TDim
+from tract_ref.errors import EvalError, Inconclusive, InternalError, MalformedFile, Refused
+from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name
+from tract_ref.ir.model import Const, Model, Outlet, infer
+from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.rules import Refusal
+from tract_ref.onnx_io.table import ONNX
+from tract_ref.onnx_io.tensors import INT64, as_dims, element_dtype, plain_numbers
+
+_SMALL = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Attribute:
+    """One decoded attribute.
+
+    Attributes:
+        kind: ONNX's name of its type, such as `INTS`.
+        value: int, float, str, a tuple of them or a tensor; None for kinds that no rule reads.
+    """
+
+    kind: str
+    value: object
+
+    def same_as(self, other: Attribute) -> bool:
+        """Say whether both hold one value, which is not a tensor."""
+        if isinstance(self.value, np.ndarray) or isinstance(other.value, np.ndarray):
+            return False
+        return self.value is not None and (self.kind, self.value) == (other.kind, other.value)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a node stands in its file.
+
+    Attributes:
+        file: path of the model.
+        name: unique name of the node.
+        operator: its op_type.
+        opset: version of the operator's domain.
+    """
+
+    file: str
+    name: str
+    operator: str
+    opset: int
+
+
+class Call:
+    """One ONNX node.
+
+    Args:
+        place: where the node stands.
+        model: the model being built.
+        inputs: a wire per input as written, None for absent ones.
+        outputs: names of the outputs as written.
+        attributes: by name.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        model: Model,
+        inputs: Sequence[Outlet | None],
+        outputs: Sequence[str],
+        attributes: Mapping[str, Attribute],
+    ) -> None:
+        self.place = place
+        self.model = model
+        self._inputs = tuple(inputs)
+        self._outputs = tuple(outputs)
+        self._attributes = attributes
+        self._consulted: set[str] = set()
+
+    @property
+    def operator(self) -> str:
+        """The op_type."""
+        return self.place.operator
+
+    @property
+    def name(self) -> str:
+        """Name of the node in our model."""
+        return self.place.name
+
+    @property
+    def opset(self) -> int:
+        """Version of the operator's domain that the model imports."""
+        return self.place.opset
+
+    # Inputs and outputs
+
+    @property
+    def input_count(self) -> int:
+        """Number of inputs as written, absent ones included."""
+        return len(self._inputs)
+
+    @property
+    def output_count(self) -> int:
+        """Number of outputs as written."""
+        return len(self._outputs)
+
+    def wants_output(self, slot: int) -> bool:
+        """Say whether output `slot` is named, that is used."""
+        return slot < len(self._outputs) and bool(self._outputs[slot])
+
+    def optional(self, slot: int) -> Outlet | None:
+        """Return an input, None when it is absent."""
+        return self._inputs[slot] if slot < len(self._inputs) else None
+
+    def input(self, slot: int) -> Outlet:
+        """Return an input that must be there."""
+        wire = self.optional(slot)
+        if wire is None:
+            self.malformed(f"the input {slot} is missing")
+        return wire
+
+    def inputs(self) -> tuple[Outlet, ...]:
+        """Return all inputs, none of which may be absent."""
+        if not self._inputs:
+            self.malformed("the node has no inputs")
+        return tuple(self.input(slot) for slot in range(len(self._inputs)))
+
+    def const(self, slot: int) -> Tensor | None:
+        """Return the value of a constant input, None when absent or not constant."""
+        wire = self.optional(slot)
+        return None if wire is None else self.model.const_of(wire)
+
+    def dims(self, slot: int) -> tuple[Dim, ...]:
+        """Return a constant input of integers or dims, of rank 0 or 1."""
+        fact = self.fact(self.input(slot))
+        if (fact.dtype.kind not in "iu" and fact.dtype != TDIM) or fact.rank > 1:
+            self.malformed(f"the input {slot} is {fact}; it is a list of integers")
+        if fact.const is None:
+            self.refuse(
+                f"the input {slot} is known only at run time",
+                remedy="compute it from shapes and constants",
+            )
+        return tuple(
+            dim if isinstance(dim, TDim) else int(dim)  # pyright: ignore[reportUnknownArgumentType]
+            for dim in fact.const.ravel()
+        )
+
+    # Attributes
+
+    def _value(self, attribute: str, kind: str) -> object:
+        self._consulted.add(attribute)
+        found = self._attributes.get(attribute)
+        if found is None:
+            return None
+        if found.kind != kind:
+            self.malformed(f"the attribute {attribute!r} is {found.kind}; it must be {kind}")
+        return found.value
+
+    def _missing(self, attribute: str) -> NoReturn:
+        self.malformed(f"the attribute {attribute!r} is missing")
+
+    def integer(self, attribute: str, default: int | None = None) -> int:
+        """Return an INT attribute; without a default it must be there."""
+        value = self._value(attribute, "INT")
+        if isinstance(value, int):
+            return value
+        return self._missing(attribute) if default is None else default
+
+    def integers(self, attribute: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Return an INTS attribute."""
+        value = self._value(attribute, "INTS")
+        if isinstance(value, tuple):
+            return value  # pyright: ignore[reportUnknownVariableType]
+        return self._missing(attribute) if default is None else default
+
+    def scalar(self, attribute: str, default: float | None = None) -> float:
+        """Return a FLOAT attribute."""
+        value = self._value(attribute, "FLOAT")
+        if isinstance(value, float):
+            return value
+        return self._missing(attribute) if default is None else default
+
+    def string(self, attribute: str, default: str | None = None) -> str:
+        """Return a STRING attribute."""
+        value = self._value(attribute, "STRING")
+        if isinstance(value, str):
+            return value
+        return self._missing(attribute) if default is None else default
+
+    def tensor(self, attribute: str) -> Tensor | None:
+        """Return a TENSOR attribute, None when absent."""
+        value = self._value(attribute, "TENSOR")
+        return value if isinstance(value, np.ndarray) else None  # pyright: ignore[reportUnknownVariableType]
+
+    def dtype(self, attribute: str) -> DType:
+        """Return an INT attribute that holds an element type, as a dtype."""
+        code = self.integer(attribute)
+        try:
+            return element_dtype(code, f"the attribute {attribute!r}")
+        except MalformedFile:
+            self.malformed(f"the attribute {attribute!r} is {code}, which is no element type")
+
+    def has(self, attribute: str) -> bool:
+        """Say whether an attribute is there; a rule that asks has seen it."""
+        self._consulted.add(attribute)
+        return attribute in self._attributes
+
+    def unread(self) -> dict[str, Attribute]:
+        """Return the attributes that no accessor was asked for."""
+        return {k: v for k, v in self._attributes.items() if k not in self._consulted}
+
+    # Building
+
+    def fact(self, wire: Outlet) -> Fact:
+        """Return the fact of a wire."""
+        return self.model.fact(wire)
+
+    def wire(self, op: Op, *inputs: Outlet, suffix: str = "") -> tuple[Outlet, ...]:
+        """Add a node, or constants when the op can be evaluated now.
+
+        An op is evaluated while it is built when it has no state, every input is constant, and either
+        an input is a tensor of dims or everything is small: shape arithmetic ends as constants.
+        """
+        name = f"{self.name}.{suffix}" if suffix else self.name
+        folded = self._fold(name, op, tuple(self.fact(wire) for wire in inputs))
+        if folded is None:
+            return self.model.wire(self.model.unique_name(name), op, inputs)
+        names = [name, *(f"{name}.{slot}" for slot in range(1, len(folded)))]
+        return tuple(
+            self.model.add_const(self.model.unique_name(each), plain_numbers(tensor))
+            for each, tensor in zip(names, folded, strict=True)
+        )
+
+    def _fold(self, name: str, op: Op, facts: tuple[Fact, ...]) -> tuple[Tensor, ...] | None:
+        values = tuple(fact.const for fact in facts if fact.const is not None)
+        if not values or len(values) < len(facts) or op.bodies() or op.state() is not None:
+            return None
+        outputs = infer(name, op, facts)
+        if not all(fact.is_concrete for fact in outputs):
+            return None
+        of_dims = any(fact.dtype == TDIM for fact in facts)
+        sizes = [value.size for value in values] + [fact.volume for fact in outputs]
+        if not of_dims and any(not isinstance(size, int) or size > _SMALL for size in sizes):
+            return None
+        try:
+            results = op.eval(Turn(), values)
+        except (EvalError, Inconclusive):
+            return None
+        for fact, result in zip(outputs, results, strict=True):
+            if result.dtype != fact.dtype or result.shape != fact.shape:
+                seen = Fact(result.dtype, result.shape)
+                raise InternalError(f"evaluates to {seen}; its fact is {fact}", node=name, op=op.name)
+        return results
+
+    def add_const(self, tensor: Tensor, suffix: str) -> Outlet:
+        """Add a constant called `<name>.<suffix>`."""
+        name = self.model.unique_name(f"{self.name}.{suffix}" if suffix else self.name)
+        return self.model.add_const(name, plain_numbers(tensor))
+
+    def align(self, *wires: Outlet) -> tuple[Outlet, ...]:
+        """Bring wires to one rank, missing axes inserted at the front.
+
+        Where dims meet integers, constants become dims; other integers turn the dims into i64.
+        """
+        if any(self.fact(wire).dtype == TDIM for wire in wires):
+            wires = self._one_integer_type(wires)
+        rank = max(self.fact(wire).rank for wire in wires)
+        return tuple(self._one_rank(wire, rank) for wire in wires)
+
+    def _one_integer_type(self, wires: tuple[Outlet, ...]) -> tuple[Outlet, ...]:
+        facts = [self.fact(wire) for wire in wires]
+        numbers = [fact for fact in facts if fact.dtype.kind in "iu"]
+        late = next((fact for fact in numbers if fact.const is None), None)
+        if late is None:
+            return tuple(
+                self._derived(wire, as_dims(fact.const), "dims")
+                if fact.const is not None and fact.dtype.kind in "iu"
+                else wire
+                for wire, fact in zip(wires, facts, strict=True)
+            )
+        result: list[Outlet] = []
+        for wire, fact in zip(wires, facts, strict=True):
+            if fact.dtype == TDIM:
+                (wire,) = self._invoke("Cast", wire, "i64", {"to": Attribute("INT", INT64)})  # noqa: PLW2901
+                if self.fact(wire).dtype == TDIM:
+                    self.refuse(
+                        f"dims {fact} meet {late}, which is known only at run time",
+                        remedy=f"cast the dims to {dtype_name(late.dtype)}",
+                    )
+            result.append(wire)
+        return tuple(result)
+
+    def _one_rank(self, wire: Outlet, rank: int) -> Outlet:
+        fact = self.fact(wire)
+        missing = rank - fact.rank
+        if not missing:
+            return wire
+        if fact.const is not None:
+            shape = (1,) * missing + fact.const.shape
+            return self._derived(wire, fact.const.reshape(shape), "aligned")
+        axes = Attribute("INTS", tuple(range(missing)))
+        return self._invoke("Unsqueeze", wire, "aligned", {"axes": axes})[0]
+
+    def _derived(self, wire: Outlet, tensor: Tensor, suffix: str) -> Outlet:
+        """Add a constant made of the constant on `wire`."""
+        node = self.model.nodes[wire.node]
+        base = node.name if isinstance(node.op, Const) else self.name
+        return self.model.add_const(self.model.unique_name(f"{base}.{suffix}"), tensor)
+
+    def _invoke(
+        self, operator: str, wire: Outlet, suffix: str, attributes: Mapping[str, Attribute]
+    ) -> tuple[Outlet, ...]:
+        """Apply the import rule of another operator to one wire."""
+        rule = ONNX.lookup(operator)
+        if isinstance(rule, Refusal):
+            self.refuse(rule.reason, remedy=rule.remedy)
+        place = Place(self.place.file, f"{self.name}.{suffix}", operator, self.opset)
+        return rule(Call(place, self.model, (wire,), ("",), attributes))
+
+    # Errors
+
+    def malformed(self, seen: str, *, remedy: str = "") -> NoReturn:
+        """Raise MalformedFile that names the ONNX node."""
+        raise MalformedFile(
+            seen, file=self.place.file, node=self.name, op=self.operator, remedy=remedy
+        )
+
+    def refuse(self, reason: str, *, remedy: str) -> NoReturn:
+        """Raise Refused that names the ONNX node."""
+        raise Refused(reason, stage="read", node=self.name, op=self.operator, remedy=remedy)

@@ -1,0 +1,586 @@
+"""Element-wise functions of one input, and Cast.
+
+    out[i] = f(in[i])
+
+Every function is computed in the dtype of its input (f16 through f32, as NumPy does). Relu is not an op:
+it is read as Max(x, 0).
+
+Source: spec/ir.md 2 and 6, spec/nnef.md 5 and 6.1; ONNX operators of the same names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, cast
+
+import numpy as np
+
+from tract_ref.errors import InvalidModel
+from tract_ref.ir.axes import AxesMapping
+from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name, dtype_named
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.shared import elementwise
+from tract_ref.stream.tables import PULSIFY_V1
+
+Formula = Callable[[Tensor], Tensor]
+
+BOOL: DType = np.dtype(np.bool_)
+
+
+@dataclass(frozen=True)
+class Unary(Op):
+    """Base of the functions of one input: out[i] = compute(in[i]).
+
+    Attributes:
+        formula: over arrays, where the op has no attribute.
+        kinds: NumPy kinds of dtypes that the op takes.
+        is_predicate: the result is bool.
+        nnef: name of the NNEF operator, empty if it has a rule of its own or none.
+        onnx: name of the ONNX operator, empty likewise.
+    """
+
+    formula: ClassVar[Formula | None] = None
+    kinds: ClassVar[str] = "f"
+    is_predicate: ClassVar[bool] = False
+    nnef: ClassVar[str] = ""
+    onnx: ClassVar[str] = ""
+
+    def __init_subclass__(
+        cls,
+        *,
+        of: Formula | None = None,
+        nnef: str = "",
+        onnx: str = "",
+        on: str = "f",
+        predicate: bool = False,
+    ) -> None:
+        """Set the class attributes from the class line."""
+        cls.formula = of and staticmethod(of)
+        cls.nnef, cls.onnx, cls.kinds, cls.is_predicate = nnef, onnx, on, predicate
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Apply the formula."""
+        if self.formula is None:
+            raise NotImplementedError
+        return self.formula(x)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape is unchanged; the dtype too, but for predicates."""
+        (x,) = inputs
+        if x.dtype.kind not in self.kinds:
+            raise InvalidModel(
+                f"input {x}; {self.name} is not defined on {dtype_name(x.dtype)}", remedy="cast it"
+            )
+        return (Fact(BOOL if self.is_predicate else x.dtype, x.shape),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Compute every element alone."""
+        (x,) = inputs
+        dtype = BOOL if self.is_predicate else x.dtype
+        # NumPy may take another code path, hence another last bit, over strided arrays.
+        dense = np.asarray(x, order="C")
+        with np.errstate(all="ignore"):
+            return (np.asarray(self.compute(dense)).astype(dtype, copy=False),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axis k is axis k."""
+        return AxesMapping.natural(1, 1, inputs[0].rank)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + e^-x), without overflow: e^-|x| is at most 1."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def softplus(x: Tensor) -> Tensor:
+    """ln(1 + e^x), without overflow."""
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def erf(x: Tensor) -> Tensor:
+    """Error function, correct to one unit of the last place: in f64, element by element."""
+    exact = np.frompyfunc(math.erf, 1, 1)(x.astype(np.float64))
+    return np.asarray(exact).astype(x.dtype)
+
+
+def hard_swish(x: Tensor) -> Tensor:
+    """x * min(max(x + 3, 0), 6) / 6."""
+    return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
+
+
+def round_away(x: Tensor) -> Tensor:
+    """Nearest integer; halves go away from zero."""
+    whole = np.trunc(x)
+    return np.where(np.abs(x - whole) >= 0.5, whole + np.sign(x), whole)
+
+
+def unchanged_integers(function: Formula) -> Formula:
+    """Return a rounding function that leaves integers alone."""
+    return lambda x: function(x) if x.dtype.kind == "f" else x
+
+
+class Tanh(Unary, of=np.tanh, nnef="tanh", onnx="Tanh"):
+    """tanh x."""
+
+
+class Sigmoid(Unary, of=sigmoid, nnef="sigmoid", onnx="Sigmoid"):
+    """1 / (1 + e^-x)."""
+
+
+class Exp(Unary, of=np.exp, nnef="exp", onnx="Exp"):
+    """e^x."""
+
+
+class Ln(Unary, of=np.log, nnef="log", onnx="Log"):
+    """Natural logarithm."""
+
+
+class Log2(Unary, of=np.log2, nnef="log2"):
+    """Logarithm to base 2."""
+
+
+class Abs(Unary, of=np.abs, nnef="abs", onnx="Abs", on="iuf"):
+    """|x|; the smallest integer stays itself."""
+
+
+class Neg(Unary, of=np.negative, nnef="neg", onnx="Neg", on="iufO"):
+    """-x; integers wrap around; dims are taken."""
+
+
+class Sign(Unary, of=np.sign, nnef="sign", onnx="Sign", on="iuf"):
+    """-1, 0 or 1; 0 of a zero."""
+
+
+class Square(Unary, of=np.square, nnef="sqr", on="iuf"):
+    """x * x."""
+
+
+class Sqrt(Unary, of=np.sqrt, nnef="sqrt", onnx="Sqrt"):
+    """Square root, NaN below zero."""
+
+
+class Rsqrt(Unary, of=lambda x: 1 / np.sqrt(x), nnef="rsqrt"):
+    """1 / sqrt(x)."""
+
+
+class Recip(Unary, of=np.reciprocal, nnef="recip", onnx="Reciprocal"):
+    """1 / x."""
+
+
+class Floor(Unary, of=unchanged_integers(np.floor), nnef="floor", onnx="Floor", on="iufO"):
+    """Largest integer not above x."""
+
+
+class Ceil(Unary, of=unchanged_integers(np.ceil), nnef="ceil", onnx="Ceil", on="iufO"):
+    """Smallest integer not below x."""
+
+
+class Round(Unary, of=unchanged_integers(round_away), nnef="round", on="iufO"):
+    """Nearest integer, halves away from zero."""
+
+
+class RoundEven(
+    Unary, of=unchanged_integers(np.rint), nnef="tract_core_round_even", onnx="Round", on="iufO"
+):
+    """Nearest integer, halves to the even one."""
+
+
+class Sin(Unary, of=np.sin, nnef="sin", onnx="Sin"):
+    """Sine."""
+
+
+class Cos(Unary, of=np.cos, nnef="cos", onnx="Cos"):
+    """Cosine."""
+
+
+class Tan(Unary, of=np.tan, nnef="tan", onnx="Tan"):
+    """Tangent."""
+
+
+class Asin(Unary, of=np.arcsin, nnef="asin", onnx="Asin"):
+    """Inverse sine."""
+
+
+class Acos(Unary, of=np.arccos, nnef="acos", onnx="Acos"):
+    """Inverse cosine."""
+
+
+class Atan(Unary, of=np.arctan, nnef="atan", onnx="Atan"):
+    """Inverse tangent."""
+
+
+class Sinh(Unary, of=np.sinh, nnef="sinh", onnx="Sinh"):
+    """Hyperbolic sine."""
+
+
+class Cosh(Unary, of=np.cosh, nnef="cosh", onnx="Cosh"):
+    """Hyperbolic cosine."""
+
+
+class Asinh(Unary, of=np.arcsinh, nnef="asinh", onnx="Asinh"):
+    """Inverse hyperbolic sine."""
+
+
+class Acosh(Unary, of=np.arccosh, nnef="acosh", onnx="Acosh"):
+    """Inverse hyperbolic cosine."""
+
+
+class Atanh(Unary, of=np.arctanh, nnef="atanh", onnx="Atanh"):
+    """Inverse hyperbolic tangent."""
+
+
+class Erf(Unary, of=erf, nnef="tract_core_erf", onnx="Erf"):
+    """Error function."""
+
+
+class Softplus(Unary, of=softplus, nnef="softplus", onnx="Softplus"):
+    """ln(1 + e^x)."""
+
+
+class HardSwish(Unary, of=hard_swish, nnef="tract_core_hard_swish", onnx="HardSwish"):
+    """x * min(max(x + 3, 0), 6) / 6."""
+
+
+class Silu(Unary, of=lambda x: x * sigmoid(x), nnef="tract_core_silu"):
+    """x * sigmoid(x)."""
+
+
+class Not(Unary, of=np.logical_not, nnef="not", onnx="Not", on="b"):
+    """Logical negation."""
+
+
+class BitNot(Unary, of=np.invert, nnef="tract_core_bitnot", onnx="BitwiseNot", on="iub"):
+    """Every bit inverted."""
+
+
+class IsNan(Unary, of=np.isnan, nnef="tract_core_is_nan", onnx="IsNaN", predicate=True):
+    """x is NaN."""
+
+
+@dataclass(frozen=True)
+class IsInf(Unary, predicate=True):
+    """x is an infinity of a detected sign."""
+
+    detect_positive: bool = True
+    detect_negative: bool = True
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Compare with the infinities."""
+        return (self.detect_positive & (x == np.inf)) | (self.detect_negative & (x == -np.inf))
+
+
+@dataclass(frozen=True)
+class HardSigmoid(Unary, onnx="HardSigmoid"):
+    """max(0, min(1, alpha * x + beta))."""
+
+    alpha: float = 0.2
+    beta: float = 0.5
+
+    def compute(self, x: Tensor) -> Tensor:
+        """A clamped line."""
+        return np.maximum(np.minimum(x * self.alpha + self.beta, 1), 0)
+
+
+@dataclass(frozen=True)
+class LeakyRelu(Unary, nnef="leaky_relu", onnx="LeakyRelu"):
+    """x where x >= 0, else alpha * x."""
+
+    alpha: float = 0.01
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Two lines."""
+        return np.where(x < 0, self.alpha * x, x)
+
+
+@dataclass(frozen=True)
+class Elu(Unary, nnef="elu", onnx="Elu"):
+    """x where x >= 0, else alpha * (e^x - 1)."""
+
+    alpha: float = 1.0
+
+    def compute(self, x: Tensor) -> Tensor:
+        """A line and an exponential."""
+        return np.where(x < 0, self.alpha * np.expm1(x), x)
+
+
+@dataclass(frozen=True)
+class Selu(Unary, nnef="selu", onnx="Selu"):
+    """gamma * (x where x > 0, else alpha * (e^x - 1))."""
+
+    alpha: float = 1.67326319217681884765625
+    gamma: float = 1.05070102214813232421875
+
+    def compute(self, x: Tensor) -> Tensor:
+        """A scaled line and exponential."""
+        return self.gamma * np.where(x > 0, x, self.alpha * np.expm1(x))
+
+
+@dataclass(frozen=True)
+class Gelu(Unary):
+    """x/2 * (1 + erf(x / sqrt(2))), or its approximation by tanh.
+
+    x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))
+    """
+
+    approximate: bool = False
+
+    def compute(self, x: Tensor) -> Tensor:
+        """Choose one of the two formulas."""
+        if self.approximate:
+            return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+        return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+
+
+@dataclass(frozen=True)
+class SoftAbs(Unary, nnef="softabs"):
+    """sqrt(x^2 + epsilon)."""
+
+    epsilon: float
+
+    def compute(self, x: Tensor) -> Tensor:
+        """A smooth |x|."""
+        return np.sqrt(x * x + self.epsilon)
+
+
+@dataclass(frozen=True)
+class PowConst(Unary, nnef="tract_core_pow_const"):
+    """x to a constant power."""
+
+    exponent: float
+
+    def compute(self, x: Tensor) -> Tensor:
+        """As Pow does."""
+        return np.power(x, x.dtype.type(self.exponent))
+
+
+@dataclass(frozen=True)
+class Cast(Op):
+    """Convert to another dtype.
+
+    A float becomes an integer by truncation toward zero, saturated, NaN as 0; integers wrap around;
+    what is not 0 is true. Dims become integers by their value, integers become constant dims.
+    """
+
+    to: DType
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape is unchanged."""
+        (x,) = inputs
+        if self.to == TDIM and x.dtype.kind not in "iubO":
+            raise InvalidModel(f"input {x}; only integers become dims", remedy="cast it to i64")
+        return (Fact(self.to, x.shape),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Convert every element."""
+        (x,) = inputs
+        if self.to == x.dtype:
+            return (x,)
+        if x.dtype == TDIM:
+            x = np.asarray([turn.resolve(dim) for dim in x.ravel()], np.int64).reshape(x.shape)
+        if self.to == TDIM:
+            return (np.asarray(np.frompyfunc(int, 1, 1)(x), TDIM),)
+        if x.dtype.kind == "f" and self.to.kind in "iu":
+            return (saturated(x, self.to),)
+        with np.errstate(all="ignore"):
+            return (x.astype(self.to),)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axis k is axis k."""
+        return AxesMapping.natural(1, 1, inputs[0].rank)
+
+    def describe(self) -> str:
+        """Return the dtype by its short name."""
+        return f"to={dtype_name(self.to)}"
+
+
+def saturated(x: Tensor, to: DType) -> Tensor:
+    """Truncate floats toward zero into an integer dtype, within its range; NaN is 0."""
+    limits = np.iinfo(cast("np.dtype[np.integer]", to))
+    whole = np.trunc(x.astype(np.float64))
+    # float(max) may round up: what reaches it is the maximum anyway.
+    low, high = whole <= limits.min, whole >= float(limits.max)
+    out = np.where(low | high | np.isnan(whole), 0, whole).astype(to)
+    return np.where(high, to.type(limits.max), np.where(low, to.type(limits.min), out))
+
+
+_OPS: tuple[type[Unary], ...] = tuple(Unary.__subclasses__())
+_PLAIN = tuple(op for op in _OPS if not dataclasses.fields(op))
+
+
+@DECLUTTER.rule(Cast)
+def declutter_cast(op: Cast, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A Cast to the dtype that is there is its input."""
+    same = ctx.model.fact(node.inputs[0]).dtype == op.to
+    return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
+
+
+PULSIFY_V1.use(elementwise, *_OPS, Cast)
+
+
+def _load(op: Unary, parameter: str = "x") -> Callable[[Invocation], tuple[Outlet, ...]]:
+    return lambda call: call.wire(op, call.tensor(parameter))
+
+
+for _op in _PLAIN:
+    NNEF.load(_op.nnef, "input" if _op is Silu else "x")(
+        _load(_op(), "input" if _op is Silu else "x")
+    )
+NNEF.load("tract_transformers_silu", "input")(_load(Silu(), "input"))
+NNEF.load("gelu", "x")(_load(Gelu()))
+NNEF.load("silu", "x")(_load(Silu()))
+
+
+@NNEF.load("rsqr", "x")
+def load_rsqr(call: Invocation) -> tuple[Outlet, ...]:
+    """rsqr(x) is 1 / x^2."""
+    (square,) = call.wire(Square(), call.tensor("x"), suffix="sqr")
+    return call.wire(Recip(), square)
+
+
+@NNEF.load("leaky_relu", "x", "alpha")
+def load_leaky_relu(call: Invocation) -> tuple[Outlet, ...]:
+    """leaky_relu(x, alpha)."""
+    return call.wire(LeakyRelu(float(call.scalar("alpha"))), call.tensor("x"))
+
+
+@NNEF.load("elu", "x", alpha=1.0)
+def load_elu(call: Invocation) -> tuple[Outlet, ...]:
+    """elu(x, alpha=1.0); tract knows no alpha."""
+    return call.wire(Elu(float(call.scalar("alpha"))), call.tensor("x"))
+
+
+@NNEF.load("selu", "x", **{"alpha": Selu.alpha, "lambda": Selu.gamma})
+def load_selu(call: Invocation) -> tuple[Outlet, ...]:
+    """selu(x, alpha, lambda), of the standard; tract does not know it."""
+    op = Selu(float(call.scalar("alpha")), float(call.scalar("lambda")))
+    return call.wire(op, call.tensor("x"))
+
+
+@NNEF.load("softabs", "x", "epsilon")
+def load_softabs(call: Invocation) -> tuple[Outlet, ...]:
+    """softabs(x, epsilon)."""
+    return call.wire(SoftAbs(float(call.scalar("epsilon"))), call.tensor("x"))
+
+
+@NNEF.load("tract_core_pow_const", "input", "exponent")
+def load_pow_const(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_pow_const(input, exponent)."""
+    return call.wire(PowConst(float(call.scalar("exponent"))), call.tensor("input"))
+
+
+@NNEF.load("tract_core_is_inf", "input", detect_positive=True, detect_negative=True)
+def load_is_inf(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_is_inf(input, detect_positive, detect_negative)."""
+    op = IsInf(call.logical("detect_positive"), call.logical("detect_negative"))
+    return call.wire(op, call.tensor("input"))
+
+
+def _load_gelu_approx(call: Invocation) -> tuple[Outlet, ...]:
+    if call.logical("fast_impl"):
+        call.refuse("fast_impl=true is another formula", remedy="use fast_impl = false")
+    return call.wire(Gelu(approximate=True), call.tensor("input"))
+
+
+NNEF.load("tract_core_gelu_approx", "input", fast_impl=False)(_load_gelu_approx)
+NNEF.load("tract_transformers_gelu_approx", "input", fast_impl=False)(_load_gelu_approx)
+
+
+@NNEF.load("tract_core_cast", "input", "to")
+def load_cast(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_cast(input, to)."""
+    return call.wire(Cast(dtype_named(call.string("to"))), call.tensor("input"))
+
+
+@NNEF.dump(*(op for op in _OPS if op.nnef and op is not Selu))
+def dump_unary(op: Unary, node: Node, out: Dump) -> None:
+    """Write the operator of the op's name, with its attributes."""
+    fields = {f.name: f for f in dataclasses.fields(op)}
+    values = {name: getattr(op, name) for name, f in fields.items()}
+    out.call(op.nnef, **values)
+
+
+@NNEF.dump(Selu)
+def dump_selu(op: Selu, node: Node, out: Dump) -> None:
+    """Write selu."""
+    out.call("selu", **{"alpha": op.alpha, "lambda": op.gamma})
+
+
+@NNEF.dump(Gelu)
+def dump_gelu(op: Gelu, node: Node, out: Dump) -> None:
+    """Write gelu of the standard, or tract's approximation."""
+    if op.approximate:
+        out.call("tract_core_gelu_approx", fast_impl=False)
+    else:
+        out.call("gelu")
+
+
+@NNEF.dump(HardSigmoid)
+def dump_hard_sigmoid(op: HardSigmoid, node: Node, out: Dump) -> None:
+    """Write the formula: NNEF has no such operator."""
+    scaled = out.step("mul", inputs=(node.inputs[0], op.alpha))
+    moved = out.step("add", inputs=(scaled, op.beta))
+    out.call("clamp", inputs=(moved, 0.0, 1.0))
+
+
+@NNEF.dump(Cast)
+def dump_cast(op: Cast, node: Node, out: Dump) -> None:
+    """Write tract_core_cast."""
+    out.call("tract_core_cast", to=dtype_name(op.to))
+
+
+def _import(kind: type[Unary]) -> Callable[[OnnxCall], tuple[Outlet, ...]]:
+    def rule(call: OnnxCall) -> tuple[Outlet, ...]:
+        values = {f.name: call.scalar(f.name, f.default) for f in dataclasses.fields(kind)}
+        return call.wire(kind(**values), call.input(0))
+
+    return rule
+
+
+for _op in _OPS:
+    if _op.onnx:
+        ONNX.use(_import(_op), _op.onnx)
+
+
+@ONNX.rule("IsInf")
+def import_is_inf(call: OnnxCall) -> tuple[Outlet, ...]:
+    """IsInf with detect_positive and detect_negative."""
+    signs = (bool(call.integer(f"detect_{sign}", 1)) for sign in ("positive", "negative"))
+    return call.wire(IsInf(*signs), call.input(0))
+
+
+@ONNX.rule("Gelu")
+def import_gelu(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Gelu with approximate `none` or `tanh`."""
+    how = call.string("approximate", "none")
+    if how not in ("none", "tanh"):
+        call.malformed(f"approximate={how!r}", remedy="use none or tanh")
+    return call.wire(Gelu(approximate=how == "tanh"), call.input(0))
+
+
+@ONNX.rule("Swish")
+def import_swish(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Swish with alpha 1, which is Silu."""
+    alpha = call.scalar("alpha", 1.0)
+    if alpha != 1:
+        call.refuse(
+            f"alpha={alpha}", remedy="multiply the input: alpha * Swish(x) = Silu(alpha * x)"
+        )
+    return call.wire(Silu(), call.input(0))
+
+
+@ONNX.rule("Cast", "CastLike")
+def import_cast(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Cast to the attribute `to`, CastLike to the dtype of its second input."""
+    like = call.operator == "CastLike"
+    to = call.fact(call.input(1)).dtype if like else call.dtype("to")
+    return call.wire(Cast(to), call.input(0))
