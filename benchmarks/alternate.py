@@ -1,4 +1,4 @@
-"""Alternated measurements: contestants take turns in every round, ratios are medians of per-round ratios.
+"""Alternated measurements: contestants take turns, ratios are medians of per-round ratios.
 
 Import this before numpy: it pins the process to one CPU and BLAS to one thread.
 """
@@ -15,7 +15,7 @@ if hasattr(os, "sched_setaffinity"):
 import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -28,7 +28,7 @@ class Timing:
 
 
 def alternate(
-    contestants: dict[str, Callable[[], object]],
+    contestants: Mapping[str, Callable[[], object]],
     *,
     peer: str,
     rounds: int = 15,

@@ -62,7 +62,8 @@ def skip_chain(layers: int) -> Path:
         lines.append(_conv(f"c{i}", wire, i, dilation))
         end = f"S - {used}" if used else "S"
         lines.append(
-            f"k{i} = slice({wire}, axes = [2], begin = [{2 * dilation}], end = [{end}], stride = [1]);"
+            f"k{i} = slice({wire}, axes = [2], begin = [{2 * dilation}], end = [{end}], "
+            "stride = [1]);"
         )
         lines.append(f"h{i} = add(c{i}, k{i});")
         used += 2 * dilation

@@ -1,13 +1,14 @@
 """Benchmarks against peers: `python benchmarks/run.py [prepare] [growth] [pulse] [--long]`.
 
-Prints one table (item, peer, ratio) and writes benchmarks/results/<date>.json. Ratios are medians over
-alternated rounds of one process; no figure here is ever asserted by a test.
+Prints one table (item, peer, ratio) and writes benchmarks/results/<date>.json. Ratios are medians
+over alternated rounds of one process; no figure here is ever asserted by a test.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -28,10 +29,9 @@ import tract_ref
 PULSE = 8
 
 
-def _tract_ready(folder: Path, pulse: int = PULSE) -> object:
+def _tract_ready(folder: Path, pulse: int = PULSE) -> Any:
     nnef = tract.nnef().with_pulse().with_tract_extra().with_tract_transformers()
     model = nnef.load(str(folder))
-    model = model.into_model() if hasattr(model, "into_model") else model
     model.transform(tract.Pulse(str(pulse), symbol="S"))
     return model.into_runnable().spawn_state()
 
@@ -52,7 +52,7 @@ def prepare() -> list[dict[str, object]]:
 
 
 def growth(long: bool) -> list[dict[str, object]]:
-    """Preparation time by depth: log-log slope between the last three sizes, ratio where tract keeps up."""
+    """Preparation time by depth: log-log slope of the last three sizes, ratio to tract."""
     rows: list[dict[str, object]] = []
     kinds: dict[str, tuple[Callable[[int], Path], list[int]]] = {
         "dilated chain": (models.dilated_chain, [10, 30, 100, 300, 1000]),
@@ -133,8 +133,10 @@ def main(arguments: list[str]) -> None:
     print(f"{'item':<36}{'peer':<8}{'ratio or slope':>15}   ours / peer")
     for row in rows:
         if "slope" in row:
-            times = " ".join(f"{n}:{s * 1e3:.1f}ms" for n, s in row["seconds"].items())  # pyright: ignore[reportAttributeAccessIssue]
-            print(f"{row['item']:<36}{row['peer']:<8}{'slope ' + str(row['slope']):>15}   {times}")
+            seconds = cast("dict[str, float]", row["seconds"])
+            times = " ".join(f"{size}:{taken * 1e3:.1f}ms" for size, taken in seconds.items())
+            slope = f"slope {row['slope']}"
+            print(f"{row['item']:<36}{row['peer']:<8}{slope:>15}   {times}")
         else:
             ours, peer = float(str(row["tract_ref_seconds"])), float(str(row["peer_seconds"]))
             print(

@@ -137,12 +137,11 @@ def compare(
     ulps = ulp_distance(got, expected)
     finite = np.isfinite(got) & np.isfinite(expected)
     max_ulp = int(ulps[finite].max()) if finite.any() else 0
-    equal_bits = not ulps.any() and bool(np.array_equal(np.signbit(got), np.signbit(expected)))
-    if approx == "exact":
-        wrong = np.asarray((ulps != 0) | (~np.isnan(got) & (np.signbit(got) != np.signbit(expected))))
-        equal_bits = not wrong.any()
-    else:
-        wrong = _outside(got, expected, approx, bound)
+    # The two zeros are 0 ULP apart but are not the same bits; every NaN counts as one value.
+    signs = ~np.isnan(got) & (np.signbit(got) != np.signbit(expected))
+    differs = np.asarray((ulps != 0) | signs)
+    equal_bits = not differs.any()
+    wrong = differs if approx == "exact" else _outside(got, expected, approx, bound)
     return Comparison(equal_bits, not wrong.any(), max_ulp, _first(wrong, got, expected, ulps))
 
 

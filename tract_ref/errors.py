@@ -1,7 +1,7 @@
 """Every exception of the project: six classes, each a different promise to the caller.
 
-Wording is always `stage: node "name" (Op): what was seen; the rule it breaks; the remedy`. Parts that
-do not apply are left out. The stage is one of read, declutter, pulsify v1, plan, run, compare.
+Wording is always `stage: node "name" (Op): what was seen; the rule it breaks; the remedy`. Parts
+that do not apply are left out. The stage is one of read, declutter, pulsify v1, plan, run, compare.
 """
 
 from __future__ import annotations

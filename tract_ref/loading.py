@@ -14,7 +14,7 @@ from tract_ref.nnef.writer import write_nnef
 from tract_ref.passes.set_symbols import set_symbols
 
 
-def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:  # noqa: A002
+def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:
     """Load a model.
 
     Args:

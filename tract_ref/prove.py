@@ -1,8 +1,8 @@
 """The proof loop: run a model whole and chunk by chunk, cut the delay, compare, say what it costs.
 
-A proof is about one input: `raw[delay:delay + length]` of every output against the batch output. When they
-part, both models run again with every inner wire kept, and the first wire (in evaluation order) whose
-streamed frames are not its batch frames is named.
+A proof is about one input: `raw[delay:delay + length]` of every output against the batch output.
+When they part, both models run again with every inner wire kept, and the first wire (in evaluation
+order) whose streamed frames are not its batch frames is named.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from tract_ref.approx import Comparison, compare
-from tract_ref.errors import EvalError, Refused
 from tract_ref.dim import evaluate, symbols
+from tract_ref.errors import EvalError, Refused
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Outlet
 from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
@@ -103,9 +103,7 @@ class Run:
         return "exact"
 
 
-def inputs_for(
-    model: Model, symbol: str, length: int, *, seed: int = 0
-) -> dict[str, Tensor]:
+def inputs_for(model: Model, symbol: str, length: int, *, seed: int = 0) -> dict[str, Tensor]:
     """Draw whole inputs of a batch model: normal floats, small integers, random booleans.
 
     Raises:
@@ -138,7 +136,11 @@ def _draw(rng: np.random.Generator, fact: Fact, shape: tuple[int, ...]) -> Tenso
 
 
 def stream(
-    plan: Plan, inputs: Mapping[str, Tensor], chunks: Sequence[int], *, progress: Progress | None = None
+    plan: Plan,
+    inputs: Mapping[str, Tensor],
+    chunks: Sequence[int],
+    *,
+    progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Feed whole inputs chunk by chunk and return the outputs, delay cut and joined.
 
@@ -218,7 +220,8 @@ def prove(
         length: length of drawn inputs, in source frames; by default receptive field + 3 pulses + 1.
         seed: of the drawn inputs.
         approx: named tolerance.
-        fast: use the fast kernels; False runs every op's `eval`, where streamed equals batch bit for bit.
+        fast: use the fast kernels; False runs every op's `eval`, where streamed equals batch
+            bit for bit.
         progress: called while chunks are fed.
 
     Returns:
@@ -268,9 +271,7 @@ def prove(
 def _state_bytes(plan: Plan) -> int:
     """Bytes of the state after one turn, when every buffer has its size."""
     session = plan.session()
-    session.turn(
-        {n: np.zeros(f.concrete_shape({}), f.dtype) for n, f in plan.input_facts.items()}
-    )
+    session.turn({n: np.zeros(f.concrete_shape({}), f.dtype) for n, f in plan.input_facts.items()})
     return session.state_bytes
 
 
@@ -312,7 +313,7 @@ def _locate(
     output: str,
     whole: Comparison,
 ) -> Divergence:
-    """Run both models again with inner wires kept; return the first frame of the first wrong wire."""
+    """Run both models again with inner wires kept; return where the first wrong wire parts."""
     batch_wires: list[tuple[str, Outlet]] = []
     for node in pulsed.batch.order():
         if isinstance(node.op, Const):
@@ -354,7 +355,9 @@ def _raw_turns(
     plan: Plan, pulsed: Pulsed, inputs: Mapping[str, Tensor], source: int
 ) -> dict[str, Tensor]:
     """Return the raw concatenation of every kept wire over enough turns to flush the latest one."""
-    late = max((w.stream.delay / w.stream.rate for w in pulsed.infos.values() if w.stream), default=0)
+    late = max(
+        (w.stream.delay / w.stream.rate for w in pulsed.infos.values() if w.stream), default=0
+    )
     turns = -(-(source + int(late)) // pulsed.pulse) + 2
     found: dict[str, list[Tensor]] = {}
     session = plan.session()

@@ -1,4 +1,4 @@
-"""The command line: one file per command; the suites' commands join by the entry points tract_ref.commands.
+"""The command line: one file per command; others join by the entry points tract_ref.commands.
 
 Exit status: 0 equal, 1 different, 2 refused, 3 bad input, 4 internal error.
 """

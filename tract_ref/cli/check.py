@@ -36,7 +36,9 @@ class _Options:
 
 @click.command()
 @model_options
-@click.option("--pulse", "pulses", multiple=True, type=int, metavar="P", help="Source frames per turn.")
+@click.option(
+    "--pulse", "pulses", multiple=True, type=int, metavar="P", help="Source frames per turn."
+)
 @click.option("--length", type=int, metavar="N", help="Source frames of drawn inputs.")
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help="Whole inputs, as .npz.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of drawn inputs.")
@@ -60,8 +62,8 @@ def check(
 ) -> int:
     """Prove that MODEL streams: run it whole and pulse by pulse, and compare.
 
-    MODEL is an NNEF folder or archive, or an ONNX file. A folder's case.toml and io.npz supply symbol,
-    pulses, length and inputs unless an option says otherwise.
+    MODEL is an NNEF folder or archive, or an ONNX file. A folder's case.toml and io.npz supply
+    symbol, pulses, length and inputs unless an option says otherwise.
     """
     for pulse in pulses:
         if pulse <= 0:
@@ -118,7 +120,9 @@ def _sentence(run: Run, output: OutputVerdict) -> str:
     if output.first is not None:
         return head + f"WRONG: {_where(output.first)}; delay {output.delay} samples"
     counted = f"{output.frames} of {output.expected_frames} samples"
-    kind = "exact" if output.verdict == "exact" else f"within tolerance ({output.max_ulp} ULP at most)"
+    kind = (
+        "exact" if output.verdict == "exact" else f"within tolerance ({output.max_ulp} ULP at most)"
+    )
     return head + f"{kind}, delay {output.delay} samples, {counted}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -36,6 +37,20 @@ _UFUNCS: dict[type[Binary], np.ufunc] = {
 }
 
 
+# Those that warn of infinities and overflow; the others are spared the cost of silence.
+_LOUD = (np.add, np.subtract, np.multiply, np.true_divide)
+
+
+def _quiet(step: Step) -> Step:
+    """Return the step without NumPy's warnings."""
+
+    def run() -> None:
+        with np.errstate(all="ignore"):
+            step()
+
+    return run
+
+
 def _reusable(facts: Concrete) -> int | None:
     """Return the first input of the output's shape and dtype: the kernel may write over it."""
     for slot, fact in enumerate(facts.inputs):
@@ -49,11 +64,11 @@ def _operand(array: Tensor, other: Tensor) -> Tensor:
     return array.reshape(()) if array.size == 1 and other.size > 1 else array
 
 
-def _kernel(function: Callable[..., Tensor], facts: Concrete) -> Compute:
+def _kernel(function: Callable[..., object], facts: Concrete) -> Compute:
     def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
         a, b = inputs
-        left, right = _operand(a, b), _operand(b, a)
-        return partial(function, left, right, outputs[0])
+        step = cast("Step", partial(function, _operand(a, b), _operand(b, a), out=outputs[0]))
+        return _quiet(step) if function in _LOUD else step
 
     return Compute(bind, in_place=_reusable(facts))
 
@@ -72,7 +87,7 @@ def fast_binary(op: Binary, facts: Concrete) -> Compute | None:
 
 
 @FAST.rule(Div)
-def fast_div(op: Div, facts: Concrete) -> Compute | None:
+def fast_div(op: Binary, facts: Concrete) -> Compute | None:
     """Division of floats."""
     return _kernel(np.true_divide, facts) if facts.inputs[0][1].kind == "f" else None
 

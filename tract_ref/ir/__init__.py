@@ -1,0 +1,1 @@
+"""The graph: facts, ops, model, patches, rule tables."""

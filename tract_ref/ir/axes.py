@@ -1,8 +1,8 @@
 """Which input axis is which output axis.
 
-An axes mapping is a list of tracks; a track holds, per input and per output, the position of one logical
-axis. An axis that a track connects one to one from an input to an output *is the same axis* there: the op
-treats its positions independently. An op lists only such axes.
+An axes mapping is a list of tracks; a track holds, per input and per output, the position of one
+logical axis. An axis that a track connects one to one from an input to an output *is the same axis*
+there: the op treats its positions independently. An op lists only such axes.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class AxesMapping:
         )
 
     def output_axis(self, slot: int, axis: int, *, output: int = 0) -> int | None:
-        """Return where axis `axis` of input `slot` stands in an output, None when it is not tracked."""
+        """Return where an input's axis stands in an output, None when it is not tracked."""
         for track in self.tracks:
             if track.inputs[slot] == axis:
                 return track.outputs[output]
         return None
 
     def input_axis(self, output: int, axis: int, slot: int) -> int | None:
-        """Return where axis `axis` of an output stands in input `slot`, None when it is not tracked."""
+        """Return where an output's axis stands in an input, None when it is not tracked."""
         for track in self.tracks:
             if track.outputs[output] == axis:
                 return track.inputs[slot]

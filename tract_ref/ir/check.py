@@ -1,7 +1,8 @@
 """The model's invariants, run around every pass.
 
-Every input of a node exists; names are unique; facts are what `output_facts` gives for the input facts
-(or cannot be told apart from it); inputs are sources; the graph has no cycle; sub-models hold too.
+Every input of a node exists; names are unique; facts are what `output_facts` gives for the input
+facts (or cannot be told apart from it); inputs are sources; the graph has no cycle; sub-models hold
+too.
 """
 
 from __future__ import annotations
@@ -59,11 +60,12 @@ def _check_node(model: Model, node: Node, facts: bool) -> None:
 
 
 def same_fact(model: Model, a: Fact, b: Fact) -> bool:
-    """Say whether two facts may describe one tensor: same dtype, rank and, as far as known, dims."""
+    """Say whether two facts may describe one tensor: dtype, rank and, as far as known, dims."""
     return (
         a.dtype == b.dtype
         and a.rank == b.rank
         and all(
-            model.scope.decide_equal(x, y) is not False for x, y in zip(a.shape, b.shape, strict=True)
+            model.scope.decide_equal(x, y) is not False
+            for x, y in zip(a.shape, b.shape, strict=True)
         )
     )

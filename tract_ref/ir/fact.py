@@ -1,7 +1,7 @@
 """Facts: what is known about a wire before running.
 
-A fact is a dtype, a shape of dims (int or TDim) and, when the wire is a constant, its value. A tensor of
-dims (tract's TDim datum type) is a NumPy array of dtype object whose elements are `Dim`.
+A fact is a dtype, a shape of dims (int or TDim) and, when the wire is a constant, its value. A
+tensor of dims (tract's TDim datum type) is a NumPy array of dtype object whose elements are `Dim`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Shape = tuple[Dim, ...]
 TDIM: DType = np.dtype(np.object_)
 
 _NAMES = (
-    "bool u8 u16 u32 u64 i8 i16 i32 i64 f16 f32 f64".split(),
+    ["bool", "u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "f16", "f32", "f64"],
     (
         np.bool_,
         np.uint8,
@@ -42,7 +42,7 @@ DTYPES: Mapping[str, DType] = {
     **{name: np.dtype(kind) for name, kind in zip(*_NAMES, strict=True)},
     "tdim": TDIM,
 }
-_NAME_OF = {dtype: name for name, dtype in DTYPES.items()}
+_NAME_OF: Mapping[DType, str] = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def dtype_name(dtype: DType) -> str:

@@ -1,8 +1,8 @@
 """Model: nodes, wires and facts; the structural ops Source and Const; evaluation order.
 
 A model is built with `add_source`, `add_const` and `wire`; once built it is edited only by a
-`ModelPatch`. Every wire of the source document keeps its name as a *label*: passes move labels with the
-value, so that a message about a transformed model can name the wire that the user wrote.
+`ModelPatch`. Every wire of the source document keeps its name as a *label*: passes move labels with
+the value, so that a message about a transformed model can name the wire that the user wrote.
 """
 
 from __future__ import annotations
@@ -336,7 +336,9 @@ def infer(name: str, op: Op, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
     """
     least, most = op.arity
     if len(facts) < least or (most is not None and len(facts) > most):
-        wanted = str(least) if most == least else f"{least} to {most if most is not None else 'any'}"
+        wanted = (
+            str(least) if most == least else f"{least} to {most if most is not None else 'any'}"
+        )
         raise InvalidModel(f"{len(facts)} inputs where {wanted} are needed", node=name, op=op.name)
     try:
         return op.output_facts(facts)

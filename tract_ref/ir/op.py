@@ -98,6 +98,16 @@ class Turn:
             return evaluate(dim, self.symbols)
         return None
 
+    def settled(self, dim: Dim) -> int | None:
+        """Return a length as soon as no later end of the stream can move it, else None."""
+        value = self.known(dim)
+        if value is not None or isinstance(dim, int) or dim.symbols != frozenset((self.symbol,)):
+            return value
+        least = evaluate(dim, {self.symbol: self.received})
+        # Lengths never shrink when the stream grows: equal for a huge stream means constant.
+        most = evaluate(dim, {self.symbol: self.received + (1 << 60)})
+        return least if least == most else None
+
 
 class Op(ABC):
     """One operator: a frozen dataclass of attributes with two methods that define it.
@@ -159,6 +169,11 @@ class Op(ABC):
             return self
         return cast("Op", dataclasses.replace(cast("OpState", self), **changed))  # pyright: ignore[reportArgumentType]
 
+    def mentions(self, symbol: str) -> bool:
+        """Say whether an attribute contains `symbol`."""
+        fields = dataclasses.fields(cast("type[OpState]", type(self)))
+        return any(_mentions(getattr(self, f.name), symbol) for f in fields)
+
     def describe(self) -> str:
         """Return the attributes as `name=value`, for dumps."""
         fields = dataclasses.fields(cast("type[OpState]", type(self)))
@@ -173,6 +188,14 @@ def _substitute_value(value: object, mapping: Mapping[str, Dim]) -> object:
         new = tuple(_substitute_value(item, mapping) for item in items)
         return new if any(a is not b for a, b in zip(new, items, strict=True)) else items
     return value
+
+
+def _mentions(value: object, symbol: str) -> bool:
+    if isinstance(value, TDim):
+        return symbol in value.symbols
+    return isinstance(value, tuple) and any(
+        _mentions(item, symbol) for item in cast("tuple[object, ...]", value)
+    )
 
 
 def _show(value: object) -> str:

@@ -1,8 +1,9 @@
 """ModelPatch: the only way to edit a model.
 
-A patch stages new nodes over existing outlets, then redirects (shunts) the readers of old outlets to new
-ones. `apply` checks that facts agree, moves labels along, removes what nothing reads any more, and
-returns the nodes whose surroundings changed, so that a work-list driver need not rescan the graph.
+A patch stages new nodes over existing outlets, then redirects (shunts) the readers of old outlets
+to new ones. `apply` checks that facts agree, moves labels along, removes what nothing reads any
+more, and returns the nodes whose surroundings changed, so that a work-list driver need not rescan
+the graph.
 """
 
 from __future__ import annotations

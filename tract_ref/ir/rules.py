@@ -1,8 +1,8 @@
-"""Rule tables: what a pass does with an op is one rule in that pass's table, or a written refusal."""
+"""Rule tables: what a pass does with an op is one rule in its table, or a written refusal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -28,9 +28,7 @@ class Refusal:
 
     def raise_for(self, stage: str, node: Node) -> None:
         """Raise the refusal for one node."""
-        raise Refused(
-            self.reason, stage=stage, node=node.name, op=node.op.name, remedy=self.remedy
-        )
+        raise Refused(self.reason, stage=stage, node=node.name, op=node.op.name, remedy=self.remedy)
 
 
 class RuleTable(Generic[K, R]):
@@ -101,7 +99,7 @@ class RuleTable(Generic[K, R]):
         return tuple(self._cells)
 
     @contextmanager
-    def replaced(self, key: K, rule: R) -> Iterator[None]:
+    def replaced(self, key: K, rule: R) -> Generator[None]:
         """Replace the rules of `key` for the tests of the tests (mutants), and only for them."""
         old = self._cells.get(key)
         self._cells[key] = (rule,)

@@ -1,0 +1,1 @@
+"""The NNEF dialect: syntax, tensors, archives, reader, writer."""

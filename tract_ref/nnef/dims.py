@@ -1,7 +1,7 @@
 """Dims as NNEF expressions.
 
-In NNEF text `/` and `*` are left associative with one priority, in a dim's own text `/` binds tighter than
-`*`; so a dim is written from its structure, never by pasting its text.
+In NNEF text `/` and `*` are left associative with one priority, in a dim's own text `/` binds
+tighter than `*`; so a dim is written from its structure, never by pasting its text.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import numpy as np
 
@@ -192,9 +192,9 @@ class Call:
         value = self._value(parameter)
         if isinstance(value, bool):
             return value
-        if value in (0, 1):
-            return bool(value)
-        self._wrong(parameter, "true or false")
+        if value not in (0, 1):
+            self._wrong(parameter, "true or false")
+        return bool(value)
 
     def dim(self, parameter: str) -> Dim:
         """Return a dim."""
@@ -263,7 +263,9 @@ class Call:
         if fact.const is not None:
             return self._changed(wire, fact.const.reshape(fact.const.shape + (1,) * missing))
         axes = tuple(range(fact.rank, rank))
-        return self._invoke("unsqueeze", {"input": wire, "axes": axes}, f"{self.name}.rank", self.span)
+        return self._invoke(
+            "unsqueeze", {"input": wire, "axes": axes}, f"{self.name}.rank", self.span
+        )
 
     def _changed(self, wire: Outlet, tensor: Tensor) -> Outlet:
         """Return a constant derived from `wire`; it stays as adaptable as `wire` is."""
@@ -312,9 +314,7 @@ class Call:
                     remedy="write it with a point, as 2.0",
                 )
             if not all(isinstance(item, int) for item in tensor.ravel()):
-                self.refuse(
-                    "a symbolic dim meets a tensor of numbers", remedy="cast it explicitly"
-                )
+                self.refuse("a symbolic dim meets a tensor of numbers", remedy="cast it explicitly")
         with np.errstate(all="ignore"):
             return tensor.astype(like.dtype)
 
@@ -338,4 +338,4 @@ def _super_type(names: set[str]) -> str | None:
 
 
 def _python(item: object) -> Value:
-    return int(item) if isinstance(item, np.integer) else item  # pyright: ignore[reportReturnType]
+    return int(cast("int", item)) if isinstance(item, np.integer) else item  # pyright: ignore[reportReturnType]

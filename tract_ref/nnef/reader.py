@@ -1,7 +1,7 @@
 """NNEF folder or archive to Model: walks the document, calls the load rule of every operator.
 
-Differs from tract: an unknown or surplus argument, an undeclared symbol and an unknown operator are errors
-with a caret, because a typo that falls back to a default is a wrong model.
+Differs from tract: an unknown or surplus argument, an undeclared symbol and an unknown operator are
+errors with a caret, because a typo that falls back to a default is a wrong model.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-import tract_ref.nnef.recipes  # noqa: F401  registers operators that become several nodes
-import tract_ref.ops  # registers every load rule
+from tract_ref import ops
 from tract_ref.dim import Dim, Scope, dim_max, dim_min, parse_assertion, sym
 from tract_ref.errors import MalformedFile, Refused, TractRefError
 from tract_ref.ir.fact import Fact, dtype_named
 from tract_ref.ir.model import Model, Outlet, Source
 from tract_ref.ir.rules import Refusal
-from tract_ref.nnef import ast
+from tract_ref.nnef import ast, recipes
 from tract_ref.nnef.archive import Archive, read_archive
 from tract_ref.nnef.invocation import Call, bind_arguments
 from tract_ref.nnef.parser import parse_document
@@ -74,6 +73,10 @@ def parse_model(text: str, archive: Archive | None = None) -> Model:
     return _Reader(document, ast.Source("graph.nnef", text), archive).read()
 
 
+# Importing them registers every load rule.
+LOADED = (ops, recipes)
+
+
 class _Reader:
     def __init__(self, document: ast.Document, source: ast.Source, archive: Archive | None) -> None:
         self.document = document
@@ -118,9 +121,13 @@ class _Reader:
     def _output(self, identifier: ast.Identifier, env: Mapping[str, Value]) -> Outlet:
         value = env.get(identifier.name)
         if value is None:
-            raise self.source.error(f"the output {identifier.name!r} is never assigned", identifier.span)
+            raise self.source.error(
+                f"the output {identifier.name!r} is never assigned", identifier.span
+            )
         if not is_wire(value):
-            raise self.source.error(f"the output {identifier.name!r} is not a wire", identifier.span)
+            raise self.source.error(
+                f"the output {identifier.name!r} is not a wire", identifier.span
+            )
         return value
 
     def _extension(self, extension: ast.Extension) -> None:
@@ -160,9 +167,9 @@ class _Reader:
             self._assign(assignment, env, "tract_core_properties.")
         entries = env.get(fragment.results[0].name, ())
         for entry in entries if is_array(entries) else ():
-            if not is_array(entry) or len(entry) != 2 or not isinstance(entry[0], str):
+            name, value = entry if is_array(entry) and len(entry) == 2 else ("", "")
+            if not isinstance(name, str) or not name:
                 raise self.source.error("a property is a tuple (name, value)", fragment.span)
-            name, value = entry
             if isinstance(value, str):
                 self.model.properties[name] = np.asarray(value)
                 continue
@@ -178,9 +185,7 @@ class _Reader:
         value = self._evaluate(assignment.right, env, prefix + names[0])
         self._unpack(assignment.left, value, env, prefix)
 
-    def _unpack(
-        self, left: ast.LValue, value: Value, env: dict[str, Value], prefix: str
-    ) -> None:
+    def _unpack(self, left: ast.LValue, value: Value, env: dict[str, Value], prefix: str) -> None:
         if isinstance(left, ast.Identifier):
             if is_array(value) and len(value) == 1 and is_wire(value[0]):
                 value = value[0]
@@ -240,13 +245,15 @@ class _Reader:
         if node.name in self.symbols:
             return sym(node.name)
         close = difflib.get_close_matches(node.name, [*env, *self.symbols], n=1)
-        remedy = f"did you mean {close[0]}?" if close else (
-            f"assign it first, or declare a symbol: extension tract_symbol {node.name};"
+        remedy = (
+            f"did you mean {close[0]}?"
+            if close
+            else (f"assign it first, or declare a symbol: extension tract_symbol {node.name};")
         )
         raise self.source.error(f"{node.name!r} is not defined", node.span, remedy)
 
     def _unary(self, node: ast.Unary, operand: Value) -> Value:
-        if is_wire(operand) or is_array(operand) or isinstance(operand, str):
+        if isinstance(operand, tuple | str):
             raise self.source.refused(
                 f"unary {node.op} of {describe(operand)}", node.span, "use neg(x) or not(x)"
             )
@@ -321,9 +328,7 @@ class _Reader:
                     f"add: extension tract_registry {registry};",
                 )
 
-    def _invoke(
-        self, operator: str, arguments: Mapping[str, Value], name: str, span: int
-    ) -> Value:
+    def _invoke(self, operator: str, arguments: Mapping[str, Value], name: str, span: int) -> Value:
         entry = self._entry(operator, span)
         call = Call(self.source, self.model, operator, arguments, name, span, self._invoke_wires)
         results = entry.rule(call)
@@ -365,23 +370,21 @@ class _Reader:
         shape = bound["shape"]
         if not is_array(shape) or not all(map(is_dim, shape)):
             raise self.source.error("the shape of an input is an array of dims", node.span)
-        kind = bound.get("datum_type", _GENERIC.get(node.generic.name if node.generic else "", "f32"))
+        kind = bound.get(
+            "datum_type", _GENERIC.get(node.generic.name if node.generic else "", "f32")
+        )
         if name in self.inputs:
             raise self.source.error(f"the input {name!r} is defined twice", node.span)
         dims: tuple[Dim, ...] = tuple(d for d in shape if is_dim(d))
-        outlet = self.model.wire(
-            name, Source(Fact(dtype_named(str(kind)), dims)), ()
-        )[0]
+        outlet = self.model.wire(name, Source(Fact(dtype_named(str(kind)), dims)), ())[0]
         self.inputs[name] = outlet
         return outlet
 
     def _variable(self, node: ast.Call, operands: list[Value], name: str) -> Value:
-        bound = bind_arguments(
-            self.source, node, operands, {"label": REQUIRED, "shape": REQUIRED}
-        )
+        bound = bind_arguments(self.source, node, operands, {"label": REQUIRED, "shape": REQUIRED})
         label, shape = bound["label"], bound["shape"]
         if not isinstance(label, str) or not is_array(shape):
-            raise self.source.error("variable needs label = \"...\" and shape = [...]", node.span)
+            raise self.source.error('variable needs label = "..." and shape = [...]', node.span)
         tensor = self.archive.tensor(label) if self.archive is not None else None
         if tensor is None:
             raise self.source.error(

@@ -1,8 +1,8 @@
 """The NNEF table: how each operator is read into nodes, and how each op is written.
 
-A load rule is registered with the operator's signature: parameter names in order, defaults by keyword.
-The reader binds arguments (spec/nnef.md 1.4), refuses unknown and surplus ones with a caret, and hands the
-rule an `Invocation`. A dump rule is given a `Dump` and says one call.
+A load rule is registered with the operator's signature: parameter names in order, defaults by
+keyword. The reader binds arguments (spec/nnef.md 1.4), refuses unknown and surplus ones with a
+caret, and hands the rule an `Invocation`. A dump rule is given a `Dump` and says one call.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ class Invocation(Protocol):
         ...
 
     def dim(self, parameter: str) -> Dim:
-        """Return a dim: an integer, a symbol, an expression of dims, or a constant wire of one dim."""
+        """Return a dim: an integer, an expression of symbols, or a constant wire of one dim."""
         ...
 
     def dims(self, parameter: str) -> tuple[Dim, ...]:
-        """Return dims: an array (nested lists flattened) or a constant rank-1 wire of dims."""
+        """Return dims: an array (nested lists flattened) or a constant wire of dims."""
         ...
 
     def fact(self, wire: Outlet) -> Fact:
@@ -177,7 +177,7 @@ class NnefTable:
         self, operator: str, *required: str, **defaults: object
     ) -> Callable[[LoadRule], LoadRule]:
         """Register the decorated rule for an operator and its signature."""
-        parameters: dict[str, object] = {name: REQUIRED for name in required} | defaults
+        parameters: dict[str, object] = dict.fromkeys(required, REQUIRED) | defaults
 
         def register(rule: LoadRule) -> LoadRule:
             self.loads.use(Load(parameters, rule), operator)

@@ -1,7 +1,7 @@
-"""Values that the reader computes while it loads: numbers, dims, strings, wires and arrays of these.
+"""Values that the reader computes while it loads: numbers, dims, strings, wires, arrays.
 
-Arithmetic on values follows spec/nnef.md 1.1 to 1.5: a number with `.`, `e` or `inf` is an f32 scalar,
-any other a dim; `/` on dims is the floor quotient; everything is left associative.
+Arithmetic on values follows spec/nnef.md 1.1 to 1.5: a number with `.`, `e` or `inf` is an f32
+scalar, any other a dim; `/` on dims is the floor quotient; everything is left associative.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from tract_ref.dim import Dim, TDim
 from tract_ref.errors import InvalidModel
-from tract_ref.ir.fact import TDIM, Tensor
+from tract_ref.ir.fact import Tensor, dims_tensor
 from tract_ref.ir.model import Outlet
 
 Value = int | float | str | bool | TDim | Outlet | tuple["Value", ...]
@@ -61,12 +61,12 @@ def describe(value: Value) -> str:
 
 
 def fold_binary(operator: str, left: Value, right: Value) -> Value | None:
-    """Compute `left operator right` for numbers and dims; None when it cannot be done at load time."""
+    """Compute `left operator right` for numbers and dims; None when it needs a node."""
     if is_dim(left) and is_dim(right):
         return _fold_dims(operator, left, right)
-    numbers = (int, float)
-    plain = isinstance(left, numbers) and isinstance(right, numbers)
-    if not plain or isinstance(left, bool) or isinstance(right, bool):
+    if not isinstance(left, int | float) or not isinstance(right, int | float):
+        return None
+    if isinstance(left, bool) or isinstance(right, bool):
         return None
     a, b = np.float32(left), np.float32(right)
     with np.errstate(all="ignore"):
@@ -138,9 +138,7 @@ def literal_tensor(value: Value) -> Tensor:
         return np.asarray(flat, np.float32).reshape(shape)
     if kinds == {"b"}:
         return np.asarray(flat, np.bool_).reshape(shape)
-    out = np.empty(len(flat), TDIM)
-    out[:] = flat
-    return out.reshape(shape)
+    return dims_tensor(tuple(item for item in flat if is_dim(item))).reshape(shape)
 
 
 def _kind(value: Value) -> str:

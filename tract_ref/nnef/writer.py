@@ -1,7 +1,7 @@
 """Model to NNEF text, folder or archive: one call per node, through the NNEF dump table.
 
-Writing what was read gives the same text from the second time on: names are those of the wires, made into
-identifiers, and nodes stand in evaluation order.
+Writing what was read gives the same text from the second time on: names are those of the wires,
+made into identifiers, and nodes stand in evaluation order.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import numpy as np
 
-import tract_ref.ops  # noqa: F401  registers every dump rule
+from tract_ref import ops
 from tract_ref.dim import TDim
 from tract_ref.errors import Refused, TractRefError
 from tract_ref.ir.fact import TDIM, Fact, Tensor, dtype_name
@@ -25,6 +25,7 @@ from tract_ref.nnef.table import NNEF, DumpValue
 from tract_ref.nnef.tensor import write_dat
 
 STAGE = "write"
+LOADED = (ops,)  # importing them registers every dump rule
 _INLINE = 8
 
 
@@ -177,7 +178,9 @@ class _Writer:
 
     def _nested(self, tensor: Tensor) -> ast.Expr:
         if tensor.ndim:
-            return ast.ArrayExpr(tuple(self._nested(np.asarray(row, tensor.dtype)) for row in tensor))
+            return ast.ArrayExpr(
+                tuple(self._nested(np.asarray(row, tensor.dtype)) for row in tensor)
+            )
         item = tensor.item()
         if isinstance(item, float):
             return ast.Number(item)
@@ -278,7 +281,9 @@ class _NodeDump:
         names = tuple(writer.name(o, writer.model.wire_name(o)) for o in outlets)
         writer.assign(names, expression)
 
-    def step(self, operator: str, *, inputs: tuple[DumpValue, ...], **named: DumpValue) -> DumpValue:
+    def step(
+        self, operator: str, *, inputs: tuple[DumpValue, ...], **named: DumpValue
+    ) -> DumpValue:
         """Write one intermediate call and return its result."""
         name = self._writer.free(f"{self._node.name}_{operator}")
         self._writer.assign((name,), self._expression(operator, inputs, named))

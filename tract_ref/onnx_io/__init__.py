@@ -1,0 +1,1 @@
+"""ONNX: the only package that imports onnx."""

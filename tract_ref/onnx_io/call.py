@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
+from onnx import AttributeProto
 
 from tract_ref.dim import Dim, TDim
 from tract_ref.errors import EvalError, Inconclusive, InternalError, MalformedFile, Refused
-from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name
+from tract_ref.ir.fact import DTYPES, TDIM, DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Const, Model, Outlet, infer
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.rules import Refusal
 from tract_ref.onnx_io.table import ONNX
-from tract_ref.onnx_io.tensors import INT64, as_dims, element_dtype, plain_numbers
+from tract_ref.onnx_io.tensors import (
+    INT32,
+    INT64,
+    TensorReader,
+    as_dims,
+    element_dtype,
+    plain_numbers,
+)
 
 _SMALL = 64
 
@@ -37,6 +45,76 @@ class Attribute:
         if isinstance(self.value, np.ndarray) or isinstance(other.value, np.ndarray):
             return False
         return self.value is not None and (self.kind, self.value) == (other.kind, other.value)
+
+
+def read_attribute(proto: AttributeProto, tensors: TensorReader) -> Attribute:
+    """Decode an attribute.
+
+    Raises:
+        MalformedFile: it has no type, refers to an attribute of a function, or is not UTF-8.
+        Refused: a tensor of an element type that has no dtype.
+    """
+    what = f"the attribute {proto.name!r}"
+    if proto.ref_attr_name:
+        tensors.malformed(f"{what} refers to an attribute of a function")
+    kind = AttributeProto.AttributeType.Name(proto.type)
+    if kind == "UNDEFINED":
+        tensors.malformed(f"{what} has no type")
+    value: object = None
+    try:
+        match kind:
+            case "INT":
+                value = proto.i
+            case "FLOAT":
+                value = proto.f
+            case "STRING":
+                value = proto.s.decode()
+            case "INTS":
+                value = tuple(proto.ints)
+            case "FLOATS":
+                value = tuple(proto.floats)
+            case "STRINGS":
+                value = tuple(text.decode() for text in proto.strings)
+            case "TENSOR":
+                value = tensors.read(proto.t, what)
+            case _:
+                pass
+    except UnicodeDecodeError:
+        tensors.malformed(f"{what} is not UTF-8 text")
+    return Attribute(kind, value)
+
+
+_CONSTANT_FORMS = {
+    "value": ("TENSOR", None),
+    "value_float": ("FLOAT", DTYPES["f32"]),
+    "value_floats": ("FLOATS", DTYPES["f32"]),
+    "value_int": ("INT", DTYPES["i64"]),
+    "value_ints": ("INTS", DTYPES["i64"]),
+}
+
+
+def constant_value(
+    attributes: Mapping[str, Attribute], tensors: TensorReader
+) -> dict[str, Attribute]:
+    """Return the attributes of Constant with its number forms turned into a tensor `value`.
+
+    Raises:
+        MalformedFile: not exactly one attribute, or one of the wrong type.
+        Refused: sparse tensors and strings.
+    """
+    if len(attributes) != 1:
+        tensors.malformed(f"Constant has {len(attributes)} attributes; it has exactly one value")
+    ((name, found),) = attributes.items()
+    if name not in _CONSTANT_FORMS:
+        raise Refused(
+            f"the attribute {name!r} of Constant is not supported",
+            stage="read",
+            remedy="store a dense tensor of numbers in the attribute 'value'",
+        )
+    kind, dtype = _CONSTANT_FORMS[name]
+    if found.kind != kind:
+        tensors.malformed(f"the attribute {name!r} is {found.kind}; it must be {kind}")
+    return {"value": found if dtype is None else Attribute("TENSOR", np.array(found.value, dtype))}
 
 
 @dataclass(frozen=True)
@@ -123,6 +201,18 @@ class Call:
         if wire is None:
             self.malformed(f"the input {slot} is missing")
         return wire
+
+    def casts_dims(self) -> bool:
+        """Say whether the node only casts constant dims to integers, which they are already.
+
+        The i64 tensors that ONNX makes of shapes are tensors of dims here, so the cast keeps them;
+        otherwise the value would be known only at run time.
+        """
+        if self.operator != "Cast" or not self.has("to"):
+            return False
+        tensor = self.const(0)
+        of_dims = tensor is not None and tensor.dtype == TDIM
+        return of_dims and self.integer("to") in (INT32, INT64)
 
     def inputs(self) -> tuple[Outlet, ...]:
         """Return all inputs, none of which may be absent."""
@@ -223,8 +313,8 @@ class Call:
     def wire(self, op: Op, *inputs: Outlet, suffix: str = "") -> tuple[Outlet, ...]:
         """Add a node, or constants when the op can be evaluated now.
 
-        An op is evaluated while it is built when it has no state, every input is constant, and either
-        an input is a tensor of dims or everything is small: shape arithmetic ends as constants.
+        An op is evaluated while it is built when it has no state, every input is constant, and
+        either an input is a tensor of dims or all is small: shape arithmetic ends as constants.
         """
         name = f"{self.name}.{suffix}" if suffix else self.name
         folded = self._fold(name, op, tuple(self.fact(wire) for wire in inputs))
@@ -251,11 +341,9 @@ class Call:
             results = op.eval(Turn(), values)
         except (EvalError, Inconclusive):
             return None
-        for fact, result in zip(outputs, results, strict=True):
-            if result.dtype != fact.dtype or result.shape != fact.shape:
-                seen = Fact(result.dtype, result.shape)
-                raise InternalError(f"evaluates to {seen}; its fact is {fact}", node=name, op=op.name)
-        return results
+        return tuple(
+            _checked(result, fact, name, op) for fact, result in zip(outputs, results, strict=True)
+        )
 
     def add_const(self, tensor: Tensor, suffix: str) -> Outlet:
         """Add a constant called `<name>.<suffix>`."""
@@ -265,7 +353,7 @@ class Call:
     def align(self, *wires: Outlet) -> tuple[Outlet, ...]:
         """Bring wires to one rank, missing axes inserted at the front.
 
-        Where dims meet integers, constants become dims; other integers turn the dims into i64.
+        Where dims meet integers, constants become dims; other integers turn the dims into integers.
         """
         if any(self.fact(wire).dtype == TDIM for wire in wires):
             wires = self._one_integer_type(wires)
@@ -283,10 +371,11 @@ class Call:
                 else wire
                 for wire, fact in zip(wires, facts, strict=True)
             )
+        to = {"to": Attribute("INT", INT32 if late.dtype == DTYPES["i32"] else INT64)}
         result: list[Outlet] = []
         for wire, fact in zip(wires, facts, strict=True):
             if fact.dtype == TDIM:
-                (wire,) = self._invoke("Cast", wire, "i64", {"to": Attribute("INT", INT64)})  # noqa: PLW2901
+                (wire,) = self._invoke("Cast", wire, "cast", to)
                 if self.fact(wire).dtype == TDIM:
                     self.refuse(
                         f"dims {fact} meet {late}, which is known only at run time",
@@ -316,11 +405,8 @@ class Call:
         self, operator: str, wire: Outlet, suffix: str, attributes: Mapping[str, Attribute]
     ) -> tuple[Outlet, ...]:
         """Apply the import rule of another operator to one wire."""
-        rule = ONNX.lookup(operator)
-        if isinstance(rule, Refusal):
-            self.refuse(rule.reason, remedy=rule.remedy)
         place = Place(self.place.file, f"{self.name}.{suffix}", operator, self.opset)
-        return rule(Call(place, self.model, (wire,), ("",), attributes))
+        return apply(operator, Call(place, self.model, (wire,), ("",), attributes))
 
     # Errors
 
@@ -333,3 +419,25 @@ class Call:
     def refuse(self, reason: str, *, remedy: str) -> NoReturn:
         """Raise Refused that names the ONNX node."""
         raise Refused(reason, stage="read", node=self.name, op=self.operator, remedy=remedy)
+
+
+def apply(operator: str, call: Call) -> tuple[Outlet, ...]:
+    """Apply the import rule of an operator.
+
+    Raises:
+        Refused: the cell is a refusal.
+    """
+    rule = ONNX.lookup(operator)
+    if isinstance(rule, Refusal):
+        call.refuse(rule.reason, remedy=rule.remedy)
+    return rule(call)
+
+
+def _checked(result: Tensor, fact: Fact, name: str, op: Op) -> Tensor:
+    """Return a folded value as an array that agrees with its fact."""
+    # NumPy functions return the bare element where the rank is 0.
+    array = np.asarray(result, TDIM if fact.dtype == TDIM else None)
+    if array.dtype != fact.dtype or array.shape != fact.shape:
+        seen = Fact(array.dtype, array.shape)
+        raise InternalError(f"evaluates to {seen}; its fact is {fact}", node=name, op=op.name)
+    return array

@@ -66,7 +66,7 @@ class OnnxCall(Protocol):
         ...
 
     def dims(self, slot: int) -> tuple[Dim, ...]:
-        """Return a constant input of integers or dims; refuses one that is known only at run time."""
+        """Return a constant input of integers or dims; refuses one known only at run time."""
         ...
 
     def integer(self, attribute: str, default: int | None = None) -> int:

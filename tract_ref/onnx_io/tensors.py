@@ -1,7 +1,7 @@
 """ONNX tensors to arrays, and ONNX element types to dtypes.
 
-External data is read only from regular files inside the folder of the model; its optional checksum is
-not verified.
+External data is read only from regular files inside the folder of the model; its optional checksum
+is not verified.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _DTYPES: dict[int, DType] = {
     TensorProto.UINT32: DTYPES["u32"],
     TensorProto.UINT64: DTYPES["u64"],
 }
+INT32: int = TensorProto.INT32
 INT64: int = TensorProto.INT64
 
 

@@ -2,8 +2,8 @@
 
     out[i] = f(a[i], b[i])        an axis of size 1 is repeated along the other input's axis
 
-Inputs have equal ranks and equal dtypes; each reader applies the alignment rules of its format. Tensors
-of dims go through arithmetic, Min, Max, comparisons and Select.
+Inputs have equal ranks and equal dtypes; each reader applies the alignment rules of its format.
+Tensors of dims go through arithmetic, Min, Max, comparisons and Select.
 
 Relu and clamp are not ops: they are read as Max and Min with a constant.
 
@@ -12,9 +12,10 @@ Source: spec/ir.md 6, spec/nnef.md 1.5; ONNX operators of the same names.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -82,7 +83,7 @@ class Binary(Op):
         formula: over arrays of numbers.
         of_dims: over two dims, None where dims are not taken.
         kinds: NumPy kinds of dtypes that the op takes; `O` stands for dims.
-        neutral: per input, the number that makes the op return the other input, None if there is none.
+        neutral: per input, the number that makes the op return the other input, or None.
         idempotent: f(x, x) is x.
         nnef: name of the NNEF operator, empty if there is none.
     """
@@ -157,17 +158,13 @@ class Binary(Op):
 
 
 def _each(function: Callable[[Dim, Dim], object], a: Tensor, b: Tensor, dtype: DType) -> Tensor:
-    left, right = np.broadcast_arrays(a, b)
-    out = np.empty(left.shape, dtype)
-    for index in np.ndindex(left.shape):
-        out[index] = function(left[index], right[index])
-    return out
+    return np.asarray(np.frompyfunc(function, 2, 1)(a, b), TDIM).astype(dtype, copy=False)
 
 
 def quotient(a: Tensor, b: Tensor) -> Tensor:
     """Quotient; that of integers is truncated toward zero.
 
-    An integer divided by zero is 0: frames that do not exist may hold anything, and do not stop a stream.
+    Integers divided by 0 give 0: frames that do not exist hold anything and must not stop a stream.
     """
     if a.dtype.kind == "f":
         return np.true_divide(a, b)
@@ -196,7 +193,7 @@ def floor_quotient(a: Dim, b: Dim) -> Dim:
 
 
 def power(a: Tensor, b: Tensor) -> Tensor:
-    """Power, in a's dtype; integers wrap around, and their negative powers truncate (0 to them is 0)."""
+    """Power, in a's dtype; integers wrap around, their negative powers truncate (of 0: 0)."""
     if a.dtype.kind == "f":
         return np.power(a, b.astype(a.dtype, copy=False))
     if b.dtype.kind == "f":
@@ -210,44 +207,6 @@ def power(a: Tensor, b: Tensor) -> Tensor:
     return np.where(b < 0, inverse, np.power(a, exponent))
 
 
-class Add(Binary, of=np.add, nnef="add", on="iufO", dims=lambda a, b: a + b, neutral=(0, 0)):
-    """Sum a + b; integers wrap around."""
-
-
-class Sub(
-    Binary, of=np.subtract, nnef="sub", on="iufO", dims=lambda a, b: a - b, neutral=(None, 0)
-):
-    """Difference a - b; integers wrap around."""
-
-
-class Mul(Binary, of=np.multiply, nnef="mul", on="iufO", dims=lambda a, b: a * b, neutral=(1, 1)):
-    """Product a * b; integers wrap around."""
-
-
-class Div(Binary, of=quotient, nnef="div", on="iufO", dims=floor_quotient, neutral=(None, 1)):
-    """Quotient: truncated toward zero on integers (0 when b is 0), floor on dims."""
-
-
-class Rem(Binary, of=np.fmod):
-    """Remainder a - b * trunc(a / b), of the sign of a; 0 for integers when b is 0."""
-
-
-class Mod(Binary, of=np.remainder):
-    """Remainder a - b * floor(a / b), of the sign of b; 0 for integers when b is 0."""
-
-
-class Min(
-    Binary, of=minimum, nnef="min", on="iufO", dims=dim_min, neutral=(INF, INF), idempotent=True
-):
-    """The smaller one; NaN if one is NaN, as in ONNX; b of two zeros."""
-
-
-class Max(
-    Binary, of=maximum, nnef="max", on="iufO", dims=dim_max, neutral=(-INF, -INF), idempotent=True
-):
-    """The larger one; NaN if one is NaN, as in ONNX; b of two zeros."""
-
-
 class Pow(Binary, of=power, nnef="pow", neutral=(None, 1)):
     """Power, in the dtype of a; b may have any dtype of numbers, as in ONNX."""
 
@@ -256,38 +215,6 @@ class Pow(Binary, of=power, nnef="pow", neutral=(None, 1)):
         for fact in inputs:
             if fact.dtype.kind not in self.kinds:
                 raise InvalidModel(f"input {fact}; Pow needs numbers", remedy="cast it")
-
-
-class And(Binary, of=np.logical_and, nnef="and", on="b", neutral=(1, 1), idempotent=True):
-    """Both are true."""
-
-
-class Or(Binary, of=np.logical_or, nnef="or", on="b", neutral=(0, 0), idempotent=True):
-    """One at least is true."""
-
-
-class Xor(Binary, of=np.logical_xor, nnef="tract_core_xor", on="b", neutral=(0, 0)):
-    """Exactly one is true."""
-
-
-class BitAnd(Binary, of=np.bitwise_and, nnef="tract_core_bitand", on="iub", idempotent=True):
-    """Bits set in both."""
-
-
-class BitOr(Binary, of=np.bitwise_or, nnef="tract_core_bitor", on="iub", idempotent=True):
-    """Bits set in one at least."""
-
-
-class BitXor(Binary, of=np.bitwise_xor, nnef="tract_core_bitxor", on="iub", neutral=(0, 0)):
-    """Bits set in exactly one."""
-
-
-class ShiftLeft(Binary, of=np.left_shift, nnef="tract_shl", on="iu", neutral=(None, 0)):
-    """Product a * 2^b; 0 once every bit is shifted out."""
-
-
-class ShiftRight(Binary, of=np.right_shift, nnef="tract_shr", on="iu", neutral=(None, 0)):
-    """Floor of a / 2^b."""
 
 
 class Comparison(Binary):
@@ -322,28 +249,49 @@ def _bounds(turn: Turn, dim: Dim) -> tuple[float, float]:
     return -INF if least is None else least, INF if most is None else most
 
 
-class Eq(Comparison, of=np.equal, nnef="eq", on="iufbO"):
-    """True where a == b."""
+def _define(
+    name: str, of: Formula, doc: str, base: type[Binary] = Binary, **words: Any
+) -> type[Binary]:
+    """Return the class of a formula; `words` are those of `Binary.__init_subclass__`."""
+    words = {"of": of, "nnef": name.lower(), **words}
+    place = {"__doc__": doc, "__module__": __name__}
+    return types.new_class(name, (base,), words, lambda body: body.update(place))
 
 
-class Ne(Comparison, of=np.not_equal, nnef="ne", on="iufbO"):
-    """True where a != b."""
+def _arithmetic(
+    name: str, of: Formula, dims: OfDims, doc: str, neutral: Neutral, *, idempotent: bool = False
+) -> type[Binary]:
+    """Return the class of a formula over numbers and dims."""
+    return _define(name, of, doc, on="iufO", dims=dims, neutral=neutral, idempotent=idempotent)
 
 
-class Lt(Comparison, of=np.less, nnef="lt", on="iufO"):
-    """True where a < b."""
-
-
-class Gt(Comparison, of=np.greater, nnef="gt", on="iufO"):
-    """True where a > b."""
-
-
-class Le(Comparison, of=np.less_equal, nnef="le", on="iufO"):
-    """True where a <= b."""
-
-
-class Ge(Comparison, of=np.greater_equal, nnef="ge", on="iufO"):
-    """True where a >= b."""
+Add = _arithmetic("Add", np.add, lambda a, b: a + b, "Sum; integers wrap around.", (0, 0))
+Sub = _arithmetic("Sub", np.subtract, lambda a, b: a - b, "Difference; wraps around.", (None, 0))
+Mul = _arithmetic("Mul", np.multiply, lambda a, b: a * b, "Product; integers wrap around.", (1, 1))
+Div = _arithmetic("Div", quotient, floor_quotient, "Quotient; floor on dims.", (None, 1))
+Rem = _define("Rem", np.fmod, "Remainder, of the sign of a; 0 for integers when b is 0.", nnef="")
+Mod = _define(
+    "Mod", np.remainder, "Remainder, of the sign of b; 0 for integers when b is 0.", nnef=""
+)
+Min = _arithmetic("Min", minimum, dim_min, "The smaller one, or NaN.", (INF, INF), idempotent=True)
+Max = _arithmetic("Max", maximum, dim_max, "The larger one, or NaN.", (-INF, -INF), idempotent=True)
+_T, _F, _S = (1, 1), (0, 0), (None, 0)
+And = _define("And", np.logical_and, "Both are true.", on="b", neutral=_T, idempotent=True)
+Or = _define("Or", np.logical_or, "One at least is true.", on="b", neutral=_F, idempotent=True)
+Xor = _define("Xor", np.logical_xor, "One only is true.", nnef="tract_core_xor", on="b", neutral=_F)
+BitAnd = _define("BitAnd", np.bitwise_and, "Bits of both.", nnef="tract_core_bitand", on="iub")
+BitOr = _define("BitOr", np.bitwise_or, "Bits of either.", nnef="tract_core_bitor", on="iub")
+BitXor = _define("BitXor", np.bitwise_xor, "Bits of one only.", nnef="tract_core_bitxor", on="iub")
+ShiftLeft = _define("ShiftLeft", np.left_shift, "a * 2^b.", nnef="tract_shl", on="iu", neutral=_S)
+ShiftRight = _define(
+    "ShiftRight", np.right_shift, "a / 2^b.", nnef="tract_shr", on="iu", neutral=_S
+)
+Eq = _define("Eq", np.equal, "a == b.", Comparison, on="iufbO")
+Ne = _define("Ne", np.not_equal, "a != b.", Comparison, on="iufbO")
+Lt = _define("Lt", np.less, "a < b.", Comparison, on="iufO")
+Gt = _define("Gt", np.greater, "a > b.", Comparison, on="iufO")
+Le = _define("Le", np.less_equal, "a <= b.", Comparison, on="iufO")
+Ge = _define("Ge", np.greater_equal, "a >= b.", Comparison, on="iufO")
 
 
 @dataclass(frozen=True)

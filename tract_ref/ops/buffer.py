@@ -1,7 +1,8 @@
 """State ops of a pulsed model: Delay and PulsePad.
 
-Delay:    z = (zeros before frame 0) ++ x_0 ++ x_1 ++ …       turn t emits z[t*q - delay - overlap, t*q + q - delay)
-PulsePad: overwrites the frames outside [begin, end) of a stream, by a constant or by the nearest frame.
+Delay:    z = (zeros before frame 0) ++ x_0 ++ x_1 ++ …
+          turn t emits z[t*q - delay - overlap, t*q + q - delay)
+PulsePad: overwrites the frames outside [begin, end) by a constant or by the nearest frame.
 
 Source: spec/pulse.md 3.1 and 3.2; facts about tract's `Delay` and `PulsePad`.
 """
@@ -13,7 +14,7 @@ from typing import cast
 
 import numpy as np
 
-from tract_ref.dim import Dim, evaluate, symbols
+from tract_ref.dim import Dim
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
@@ -116,18 +117,6 @@ class PulsePad(Op):
         """Return the counter at frame 0."""
         return PulsePadState()
 
-    def _end(self, turn: Turn) -> int | None:
-        """Return the end as soon as no later end of stream can move it, else None."""
-        known = turn.known(self.end)
-        if known is not None:
-            return known
-        if not turn.symbol or symbols(self.end) != {turn.symbol}:
-            return None
-        least = evaluate(self.end, {turn.symbol: turn.received})
-        # Lengths never shrink when S grows: equal at a huge S means constant from here on.
-        most = evaluate(self.end, {turn.symbol: turn.received + (1 << 60)})
-        return least if least == most else None
-
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Fill what lies outside, advance the counter by the new frames."""
         (data,) = inputs
@@ -135,7 +124,7 @@ class PulsePad(Op):
         frames = data.shape[self.axis]
         position = state.position
         state.position += frames - self.overlap
-        end = self._end(turn)
+        end = turn.settled(self.end)
         head = min(max(0, self.begin - position), frames) if self.before else 0
         tail = frames if end is None or not self.after else min(max(0, end - position), frames)
         lead = (slice(None),) * self.axis
@@ -208,7 +197,7 @@ def dump_delay(op: Delay, node: Node, out: Dump) -> None:
     "overlap",
 )
 def load_pulse_pad(call: Invocation) -> tuple[Outlet, ...]:
-    """tract_pulse_pulse_pad(input, axis, before, after, begin_input, end_input, border, value, overlap)."""
+    """tract_pulse_pulse_pad: the parameters of the signature, in order."""
     border = call.string("border")
     if border not in ("constant", "replicated"):
         call.malformed(f"border {border!r} is not known", remedy="use constant or replicated")

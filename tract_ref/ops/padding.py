@@ -15,7 +15,7 @@ from typing import cast
 
 import numpy as np
 
-from tract_ref.dim import Dim, dim_max, evaluate, symbols
+from tract_ref.dim import Dim, dim_max
 from tract_ref.errors import EvalError, InvalidModel
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, DType, Fact, Tensor
@@ -263,23 +263,12 @@ class PulseReflect(Op):
         index: Tensor = np.arange(position, position + frames, dtype=np.int64) - (
             self.begin + 2 * self.before
         )
-        length = settled(turn, self.length)
+        length = turn.settled(self.length)
         mirrored: Tensor = np.abs(index)
         if length is not None and self.after:
             mirrored = np.where(index >= length, 2 * (length - 1) - index, mirrored)
         source: Tensor = mirrored + self.begin - (position - self.kept)
         return (np.take(joined, np.clip(source, 0, self.kept + frames - 1), self.axis),)
-
-
-def settled(turn: Turn, length: Dim) -> int | None:
-    """Return a length as soon as no later end of stream can move it, else None."""
-    known = turn.known(length)
-    if known is not None or not turn.symbol or symbols(length) != frozenset((turn.symbol,)):
-        return known
-    least = evaluate(length, {turn.symbol: turn.received})
-    # Lengths never shrink when the stream grows: equal for a huge stream means constant.
-    most = evaluate(length, {turn.symbol: turn.received + (1 << 60)})
-    return least if least == most else None
 
 
 @DECLUTTER.rule(Pad)

@@ -6,6 +6,7 @@ Identity: out = in.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from tract_ref.dim import Dim, slope, substitute
 from tract_ref.errors import Inconclusive
@@ -56,7 +57,7 @@ def pulsify_source(op: Source, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         Refused: two axes contain the symbol; the dim is not affine in it; a*P is not an integer.
     """
     axes = op.fact.axes_with(ctx.symbol)
-    if not axes:
+    if len(axes) == 0:
         return ctx.wire(Source(op.fact), (), None)
     if len(axes) > 1:
         ctx.refuse(
@@ -75,7 +76,7 @@ def pulsify_source(op: Source, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     return ctx.wire(Source(pulsed), (), Linear(axes[0], dim, 0, rate))
 
 
-def _affine_rate(dim: Dim, ctx: PulsifyContext):  # noqa: ANN202
+def _affine_rate(dim: Dim, ctx: PulsifyContext) -> Fraction:
     try:
         rate = slope(dim, ctx.symbol)
     except Inconclusive:

@@ -2,8 +2,8 @@
 
     out[i] = f(in[i])
 
-Every function is computed in the dtype of its input (f16 through f32, as NumPy does). Relu is not an op:
-it is read as Max(x, 0).
+Every function is computed in the dtype of its input (f16 through f32, as NumPy does). Relu is not
+an op: it is read as Max(x, 0).
 
 Source: spec/ir.md 2 and 6, spec/nnef.md 5 and 6.1; ONNX operators of the same names.
 """
@@ -11,11 +11,11 @@ Source: spec/ir.md 2 and 6, spec/nnef.md 5 and 6.1; ONNX operators of the same n
 from __future__ import annotations
 
 import dataclasses
-import dataclasses
 import math
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
-from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.shared import elementwise
 from tract_ref.stream.tables import PULSIFY_V1
@@ -114,157 +114,88 @@ def erf(x: Tensor) -> Tensor:
 
 
 def hard_swish(x: Tensor) -> Tensor:
-    """x * min(max(x + 3, 0), 6) / 6."""
+    """Return x * min(max(x + 3, 0), 6) / 6."""
     return x * np.minimum(np.maximum(x + 3, 0), 6) / 6
 
 
-def round_away(x: Tensor) -> Tensor:
+def away(x: Tensor) -> Tensor:
     """Nearest integer; halves go away from zero."""
     whole = np.trunc(x)
     return np.where(np.abs(x - whole) >= 0.5, whole + np.sign(x), whole)
 
 
-def unchanged_integers(function: Formula) -> Formula:
+def rounding(function: Formula) -> Formula:
     """Return a rounding function that leaves integers alone."""
     return lambda x: function(x) if x.dtype.kind == "f" else x
 
 
-class Tanh(Unary, of=np.tanh, nnef="tanh", onnx="Tanh"):
-    """tanh x."""
-
-
-class Sigmoid(Unary, of=sigmoid, nnef="sigmoid", onnx="Sigmoid"):
-    """1 / (1 + e^-x)."""
-
-
-class Exp(Unary, of=np.exp, nnef="exp", onnx="Exp"):
-    """e^x."""
-
-
-class Ln(Unary, of=np.log, nnef="log", onnx="Log"):
-    """Natural logarithm."""
-
-
-class Log2(Unary, of=np.log2, nnef="log2"):
-    """Logarithm to base 2."""
-
-
-class Abs(Unary, of=np.abs, nnef="abs", onnx="Abs", on="iuf"):
-    """|x|; the smallest integer stays itself."""
-
-
-class Neg(Unary, of=np.negative, nnef="neg", onnx="Neg", on="iufO"):
-    """-x; integers wrap around; dims are taken."""
-
-
-class Sign(Unary, of=np.sign, nnef="sign", onnx="Sign", on="iuf"):
-    """-1, 0 or 1; 0 of a zero."""
-
-
-class Square(Unary, of=np.square, nnef="sqr", on="iuf"):
-    """x * x."""
-
-
-class Sqrt(Unary, of=np.sqrt, nnef="sqrt", onnx="Sqrt"):
-    """Square root, NaN below zero."""
-
-
-class Rsqrt(Unary, of=lambda x: 1 / np.sqrt(x), nnef="rsqrt"):
-    """1 / sqrt(x)."""
-
-
-class Recip(Unary, of=np.reciprocal, nnef="recip", onnx="Reciprocal"):
-    """1 / x."""
-
-
-class Floor(Unary, of=unchanged_integers(np.floor), nnef="floor", onnx="Floor", on="iufO"):
-    """Largest integer not above x."""
-
-
-class Ceil(Unary, of=unchanged_integers(np.ceil), nnef="ceil", onnx="Ceil", on="iufO"):
-    """Smallest integer not below x."""
-
-
-class Round(Unary, of=unchanged_integers(round_away), nnef="round", on="iufO"):
-    """Nearest integer, halves away from zero."""
-
-
-class RoundEven(
-    Unary, of=unchanged_integers(np.rint), nnef="tract_core_round_even", onnx="Round", on="iufO"
-):
-    """Nearest integer, halves to the even one."""
-
-
-class Sin(Unary, of=np.sin, nnef="sin", onnx="Sin"):
-    """Sine."""
-
-
-class Cos(Unary, of=np.cos, nnef="cos", onnx="Cos"):
-    """Cosine."""
-
-
-class Tan(Unary, of=np.tan, nnef="tan", onnx="Tan"):
-    """Tangent."""
-
-
-class Asin(Unary, of=np.arcsin, nnef="asin", onnx="Asin"):
-    """Inverse sine."""
-
-
-class Acos(Unary, of=np.arccos, nnef="acos", onnx="Acos"):
-    """Inverse cosine."""
-
-
-class Atan(Unary, of=np.arctan, nnef="atan", onnx="Atan"):
-    """Inverse tangent."""
-
-
-class Sinh(Unary, of=np.sinh, nnef="sinh", onnx="Sinh"):
-    """Hyperbolic sine."""
-
-
-class Cosh(Unary, of=np.cosh, nnef="cosh", onnx="Cosh"):
-    """Hyperbolic cosine."""
-
-
-class Asinh(Unary, of=np.arcsinh, nnef="asinh", onnx="Asinh"):
-    """Inverse hyperbolic sine."""
-
-
-class Acosh(Unary, of=np.arccosh, nnef="acosh", onnx="Acosh"):
-    """Inverse hyperbolic cosine."""
-
-
-class Atanh(Unary, of=np.arctanh, nnef="atanh", onnx="Atanh"):
-    """Inverse hyperbolic tangent."""
-
-
-class Erf(Unary, of=erf, nnef="tract_core_erf", onnx="Erf"):
-    """Error function."""
-
-
-class Softplus(Unary, of=softplus, nnef="softplus", onnx="Softplus"):
-    """ln(1 + e^x)."""
-
-
-class HardSwish(Unary, of=hard_swish, nnef="tract_core_hard_swish", onnx="HardSwish"):
-    """x * min(max(x + 3, 0), 6) / 6."""
-
-
-class Silu(Unary, of=lambda x: x * sigmoid(x), nnef="tract_core_silu"):
-    """x * sigmoid(x)."""
-
-
-class Not(Unary, of=np.logical_not, nnef="not", onnx="Not", on="b"):
-    """Logical negation."""
-
-
-class BitNot(Unary, of=np.invert, nnef="tract_core_bitnot", onnx="BitwiseNot", on="iub"):
-    """Every bit inverted."""
-
-
-class IsNan(Unary, of=np.isnan, nnef="tract_core_is_nan", onnx="IsNaN", predicate=True):
-    """x is NaN."""
+def _define(
+    name: str,
+    of: Formula,
+    doc: str,
+    *,
+    nnef: str | None = None,
+    onnx: str | None = None,
+    on: str = "f",
+    predicate: bool = False,
+) -> type[Unary]:
+    """Return the class of a function without attributes."""
+    names = {"nnef": name.lower() if nnef is None else nnef, "onnx": name if onnx is None else onnx}
+    # `types.new_class` hands the words to `Unary.__init_subclass__`, as a class line does.
+    words = {"of": of, "on": on, "predicate": predicate, **names}
+    place = {"__doc__": doc, "__module__": __name__}
+    return types.new_class(name, (Unary,), words, lambda body: body.update(place))
+
+
+Tanh = _define("Tanh", np.tanh, "Hyperbolic tangent.")
+Sigmoid = _define("Sigmoid", sigmoid, "1 / (1 + e^-x).")
+Exp = _define("Exp", np.exp, "e^x.")
+Ln = _define("Ln", np.log, "Natural logarithm.", nnef="log", onnx="Log")
+Log2 = _define("Log2", np.log2, "Logarithm to base 2.", onnx="")
+Abs = _define("Abs", np.abs, "|x|; the smallest integer stays itself.", on="iuf")
+Neg = _define("Neg", np.negative, "-x; integers wrap around.", on="iufO")
+Sign = _define("Sign", np.sign, "-1, 0 or 1; 0 of a zero.", on="iuf")
+Square = _define("Square", np.square, "x * x.", nnef="sqr", onnx="", on="iuf")
+Sqrt = _define("Sqrt", np.sqrt, "Square root, NaN below zero.")
+Rsqrt = _define("Rsqrt", lambda x: 1 / np.sqrt(x), "1 / sqrt(x).", onnx="")
+Recip = _define("Recip", np.reciprocal, "1 / x.", onnx="Reciprocal")
+Floor = _define("Floor", rounding(np.floor), "Largest integer not above x.", on="iufO")
+Ceil = _define("Ceil", rounding(np.ceil), "Smallest integer not below x.", on="iufO")
+Round = _define(
+    "Round", rounding(away), "Nearest integer, halves away from zero.", onnx="", on="iufO"
+)
+RoundEven = _define(
+    "RoundEven",
+    rounding(np.rint),
+    "Nearest integer, halves to the even one.",
+    nnef="tract_core_round_even",
+    onnx="Round",
+    on="iufO",
+)
+Sin = _define("Sin", np.sin, "Sine.")
+Cos = _define("Cos", np.cos, "Cosine.")
+Tan = _define("Tan", np.tan, "Tangent.")
+Asin = _define("Asin", np.arcsin, "Inverse sine.")
+Acos = _define("Acos", np.arccos, "Inverse cosine.")
+Atan = _define("Atan", np.arctan, "Inverse tangent.")
+Sinh = _define("Sinh", np.sinh, "Hyperbolic sine.")
+Cosh = _define("Cosh", np.cosh, "Hyperbolic cosine.")
+Asinh = _define("Asinh", np.arcsinh, "Inverse hyperbolic sine.")
+Acosh = _define("Acosh", np.arccosh, "Inverse hyperbolic cosine.")
+Atanh = _define("Atanh", np.arctanh, "Inverse hyperbolic tangent.")
+Erf = _define("Erf", erf, "Error function.", nnef="tract_core_erf")
+Softplus = _define("Softplus", softplus, "ln(1 + e^x).")
+HardSwish = _define(
+    "HardSwish", hard_swish, "x min(max(x+3, 0), 6) / 6.", nnef="tract_core_hard_swish"
+)
+Silu = _define("Silu", lambda x: x * sigmoid(x), "x * sigmoid(x).", nnef="tract_core_silu", onnx="")
+Not = _define("Not", np.logical_not, "Logical negation.", on="b")
+BitNot = _define(
+    "BitNot", np.invert, "Inverted bits.", nnef="tract_core_bitnot", onnx="BitwiseNot", on="iub"
+)
+IsNan = _define(
+    "IsNan", np.isnan, "x is NaN.", nnef="tract_core_is_nan", onnx="IsNaN", predicate=True
+)
 
 
 @dataclass(frozen=True)
@@ -504,15 +435,15 @@ def load_cast(call: Invocation) -> tuple[Outlet, ...]:
 @NNEF.dump(*(op for op in _OPS if op.nnef and op is not Selu))
 def dump_unary(op: Unary, node: Node, out: Dump) -> None:
     """Write the operator of the op's name, with its attributes."""
-    fields = {f.name: f for f in dataclasses.fields(op)}
-    values = {name: getattr(op, name) for name, f in fields.items()}
+    values: dict[str, Any] = {f.name: getattr(op, f.name) for f in dataclasses.fields(op)}
     out.call(op.nnef, **values)
 
 
 @NNEF.dump(Selu)
 def dump_selu(op: Selu, node: Node, out: Dump) -> None:
     """Write selu."""
-    out.call("selu", **{"alpha": op.alpha, "lambda": op.gamma})
+    values: dict[str, Any] = {"alpha": op.alpha, "lambda": op.gamma}
+    out.call("selu", **values)
 
 
 @NNEF.dump(Gelu)
@@ -527,9 +458,30 @@ def dump_gelu(op: Gelu, node: Node, out: Dump) -> None:
 @NNEF.dump(HardSigmoid)
 def dump_hard_sigmoid(op: HardSigmoid, node: Node, out: Dump) -> None:
     """Write the formula: NNEF has no such operator."""
-    scaled = out.step("mul", inputs=(node.inputs[0], op.alpha))
-    moved = out.step("add", inputs=(scaled, op.beta))
-    out.call("clamp", inputs=(moved, 0.0, 1.0))
+    (x,) = node.inputs
+    fact = out.fact(x)
+
+    def literal(value: float) -> DumpValue:
+        # As a constant of this dtype and rank is written, so that a second writing is equal.
+        nested: DumpValue = float(fact.dtype.type(value))
+        for _ in range(fact.rank):
+            nested = (nested,)
+        return nested
+
+    scaled = out.step("mul", inputs=(x, literal(op.alpha)))
+    moved = out.step("add", inputs=(scaled, literal(op.beta)))
+    below = out.step("min", inputs=(moved, literal(1)))
+    out.call("max", inputs=(below, literal(0)))
+
+
+@NNEF.dump(IsInf)
+def dump_is_inf(op: IsInf, node: Node, out: Dump) -> None:
+    """Write tract_core_is_inf."""
+    signs: dict[str, Any] = {
+        "detect_positive": op.detect_positive,
+        "detect_negative": op.detect_negative,
+    }
+    out.call("tract_core_is_inf", **signs)
 
 
 @NNEF.dump(Cast)
@@ -540,7 +492,9 @@ def dump_cast(op: Cast, node: Node, out: Dump) -> None:
 
 def _import(kind: type[Unary]) -> Callable[[OnnxCall], tuple[Outlet, ...]]:
     def rule(call: OnnxCall) -> tuple[Outlet, ...]:
-        values = {f.name: call.scalar(f.name, f.default) for f in dataclasses.fields(kind)}
+        values = {
+            f.name: call.scalar(f.name, cast("float", f.default)) for f in dataclasses.fields(kind)
+        }
         return call.wire(kind(**values), call.input(0))
 
     return rule
@@ -572,9 +526,7 @@ def import_swish(call: OnnxCall) -> tuple[Outlet, ...]:
     """Swish with alpha 1, which is Silu."""
     alpha = call.scalar("alpha", 1.0)
     if alpha != 1:
-        call.refuse(
-            f"alpha={alpha}", remedy="multiply the input: alpha * Swish(x) = Silu(alpha * x)"
-        )
+        call.refuse(f"alpha={alpha}", remedy="write it as Silu(alpha * x) / alpha")
     return call.wire(Silu(), call.input(0))
 
 

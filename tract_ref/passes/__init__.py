@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tract_ref.fast
-import tract_ref.ops
+from tract_ref import fast, ops
 
-__all__ = ["tract_ref"]
+LOADED = (fast, ops)

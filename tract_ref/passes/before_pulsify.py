@@ -9,8 +9,8 @@ from tract_ref.passes.rewrites.fold_padding import BEFORE_PULSIFY
 def before_pulsify(model: Model) -> Model:
     """Return the model with BEFORE_PULSIFY applied once to every node, in order.
 
-    Splitting padding from the windowed op that follows would cost real delay: a Pad emits its frames
-    over time, a padded window does not.
+    Splitting padding from the windowed op that follows would cost real delay: a Pad emits its
+    frames over time, a padded window does not.
     """
     model = model.copy()
     for node in model.order():

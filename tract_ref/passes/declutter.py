@@ -1,8 +1,8 @@
-"""Declutter: drives the DECLUTTER table to a fixpoint with a work-list, never by rescanning the graph.
+"""Declutter: drives the DECLUTTER table to a fixpoint with a work-list, no rescanning.
 
-Three things happen to a node: its rules are tried in file order; when all it reads is constant it is
-evaluated; when an equal node reads the same wires the two become one. Whatever a patch touches is looked
-at again. The input model is left as it was.
+Three things happen to a node: its rules are tried in file order; when all it reads is constant it
+is evaluated; when an equal node reads the same wires the two become one. Whatever a patch touches
+is looked at again. The input model is left as it was.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections import deque
 
 import numpy as np
 
-import tract_ref.passes.rewrites  # noqa: F401  registers rewrites
 from tract_ref.errors import InternalError, TractRefError
 from tract_ref.ir.fact import TDIM
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.ir.op import Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER
+from tract_ref.passes import rewrites
 from tract_ref.passes.rewrites.merge_siblings import merge_siblings
 
 STAGE = "declutter"
+LOADED = (rewrites,)  # importing them registers the rules that mix families
 # A folded constant may be larger than what it is computed from up to this size, as in tract.
 _FOLDED_BYTES = 4 << 20
 # No rule chain of a real model comes near: beyond it, two rules undo each other.
@@ -95,7 +96,9 @@ def _fold_constants(model: Model, node: Node) -> ModelPatch | None:
         if size * fact.dtype.itemsize > limit:
             return None
     if any(t.dtype == TDIM for t in tensors) and any(f.dtype != TDIM for f in node.outputs):
-        symbolic = any(not isinstance(d, int) for t in tensors if t.dtype == TDIM for d in t.ravel())
+        symbolic = any(
+            not isinstance(d, int) for t in tensors if t.dtype == TDIM for d in t.ravel()
+        )
         if symbolic:
             return None
     results = node.op.eval(Turn(), tensors)

@@ -20,10 +20,11 @@ from tract_ref.ops.slicing import Slice
 from tract_ref.ops.structure import Identity
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
+from tract_ref.stream.window import lowest
 
 STAGE = "pulsify v1"
-# Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on the
-# length being quasi-affine: the rest is one period.
+# Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on
+# the length being quasi-affine: the rest is one period.
 _DENSE_PULSES = 4096
 
 
@@ -336,14 +337,9 @@ class PulseContext:
     def _fill(self, fact: Fact, fill: str | Tensor) -> Tensor:
         if isinstance(fill, np.ndarray):
             return fill
-        if fill == FILL_LOWEST and fact.dtype.kind == "f":
-            return np.asarray(-np.inf, fact.dtype)
-        if fill == FILL_LOWEST and fact.dtype.kind in "iu":
-            return np.asarray(np.iinfo(fact.dtype.type).min, fact.dtype)  # pyright: ignore[reportArgumentType]
-        return np.zeros((), fact.dtype)
+        value = lowest(fact.dtype) if fill == FILL_LOWEST else 0
+        return np.asarray(value, fact.dtype)
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         """Decline the node."""
-        raise Refused(
-            reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy
-        )
+        raise Refused(reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy)

@@ -1,7 +1,7 @@
 """Pulsification v1: walks a batch model, applies PULSIFY_V1, keeps the delay of every wire.
 
-For every wire of the result, raw[delay + i] == batch[i] for 0 <= i < length(S). The accounting is the
-canonical one of spec/pulse.md §9.2; `_Context` holds it once, for all ops.
+For every wire of the result, raw[delay + i] == batch[i] for 0 <= i < length(S). The accounting is
+the canonical one of spec/pulse.md §9.2; `_Context` holds it once, for all ops.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tract_ref.dim import Dim, TDim, symbols
+from tract_ref.dim import TDim, symbols
 from tract_ref.errors import Refused, TractRefError
 from tract_ref.ir.fact import Tensor, dims_tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source
@@ -80,7 +80,7 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
         if wanted not in found:
             known = ", ".join(found) or "none"
             raise Refused(
-                f"no input has a dimension that contains {wanted!r} (symbols of the inputs: {known})",
+                f"no input has a dimension with {wanted!r} (symbols of the inputs: {known})",
                 stage=STAGE,
                 remedy="name one of these, or make a fixed dimension the symbol with --axis",
             )
@@ -100,9 +100,7 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
     )
 
 
-def pulsify(
-    model: Model, pulse: int, *, symbol: str | None = None, version: int = 1
-) -> Pulsed:
+def pulsify(model: Model, pulse: int, *, symbol: str | None = None, version: int = 1) -> Pulsed:
     """Turn a batch model into one that takes `pulse` source frames per turn.
 
     Args:
@@ -121,7 +119,9 @@ def pulsify(
     if version != 1:
         raise Refused(f"pulsifier version {version}", stage=STAGE, remedy="use version=1")
     if pulse <= 0:
-        raise Refused(f"pulse={pulse} frames", stage=STAGE, remedy="use a pulse of 1 or more frames")
+        raise Refused(
+            f"pulse={pulse} frames", stage=STAGE, remedy="use a pulse of 1 or more frames"
+        )
     name = stream_symbol(model, symbol)
     batch = before_pulsify(declutter(model))
     context = PulseContext(batch, pulse, name)
@@ -135,7 +135,9 @@ def pulsify(
 def _translate(context: PulseContext, node: Node) -> None:
     context.enter(node)
     streams = any(context.stream(wire) is not None for wire in context.inputs)
-    mentions = any(fact.mentions(context.symbol) for fact in node.outputs)
+    mentions = node.op.mentions(context.symbol) or any(
+        fact.mentions(context.symbol) for fact in node.outputs
+    )
     try:
         if not streams and not mentions and not isinstance(node.op, Source):
             results = context.wire(node.op, context.inputs, *(None for _ in node.outputs))

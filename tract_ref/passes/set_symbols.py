@@ -1,4 +1,4 @@
-"""set_symbols: replace symbols by integers or expressions, in every fact, attribute and sub-model."""
+"""set_symbols: replace symbols by integers or expressions, in facts, attributes, sub-models."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Running a model: plan, frames of buffers, sessions."""

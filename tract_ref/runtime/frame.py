@@ -1,8 +1,8 @@
 """Frame: buffers for one set of concrete shapes and one list of argument-less steps.
 
-Buffers come from a pool by liveness: a block is reused once its last reader ran. A `Tape` kernel owns the
-storage of its input, so that the producer writes new frames where the reader expects them. A view shares
-the storage of its input, so the input lives as long as the view does.
+Buffers come from a pool by liveness: a block is reused once its last reader ran. A `Tape` kernel
+owns the storage of its input, so that the producer writes new frames where the reader expects them.
+A view shares the storage of its input, so the input lives as long as the view does.
 """
 
 from __future__ import annotations
@@ -197,19 +197,16 @@ class Frame:
         kernel = self._kernels[node.id]
         inputs = [self._arrays[o] for o in node.inputs]
         out = Outlet(node.id)
-        if isinstance(kernel, View) and node.inputs[0] not in self._consts:
+        if isinstance(kernel, View):
             viewed = kernel.view(inputs[0])
             if viewed.shape != self._spec(out)[0]:
                 raise InternalError(f"view {viewed.shape} is not the fact", node=node.name)
-            if not _shares(viewed, inputs[0]):
-                kernel = Compute(lambda ins, outs: _copy_view(kernel, ins[0], outs[0]))
-            else:
+            if node.inputs[0] not in self._consts and _shares(viewed, inputs[0]):
                 self._arrays[out] = viewed
                 self._owner[out] = node.inputs[0]
                 self._uses[node.inputs[0]] += 1
                 self._release(node)
                 return
-        elif isinstance(kernel, View):
             view = kernel
             kernel = Compute(lambda ins, outs: _copy_view(view, ins[0], outs[0]))
         if isinstance(kernel, Tape):
@@ -272,8 +269,10 @@ class Frame:
 
     def run(self) -> None:
         """Run one turn over what the input arrays hold."""
-        for step in self.steps:
-            step()
+        # NaN and infinities are legal values here (frames that do not exist, empty max windows).
+        with np.errstate(all="ignore"):
+            for step in self.steps:
+                step()
 
     def shift(self) -> None:
         """Let the tapes forget their oldest frames; called before a turn's inputs are written."""
@@ -324,7 +323,9 @@ def run_plain(
         for slot, result in enumerate(results):
             fact = node.outputs[slot]
             expected = tuple(turn.known(dim) for dim in fact.shape)
-            known = all(e is None or e == got for e, got in zip(expected, result.shape, strict=True))
+            known = all(
+                e is None or e == got for e, got in zip(expected, result.shape, strict=True)
+            )
             if not known or (result.dtype != fact.dtype and fact.dtype != TDIM):
                 raise EvalError(
                     f"computed {list(result.shape)} {result.dtype} where its fact says {fact}",

@@ -4,7 +4,8 @@ A builder answers one of three things, or None when it has nothing better than t
 
 * `Compute`: computes outputs into given buffers; weights are packed when it is built.
 * `View`: the output *is* a view of the first input; nothing runs.
-* `Tape`: the op keeps frames of its input (Delay). The plan allocates one tape per session, lets the
+* `Tape`: the op keeps frames of its input (Delay). The plan allocates one tape per session, lets
+the
   producer write straight into its tail, and the reader read its head.
 
 Every kernel is held to its op's `eval` by check P11.

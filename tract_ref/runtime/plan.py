@@ -1,8 +1,8 @@
 """Plan: the compiled order of a model; what is constant, what has state, which kernel runs what.
 
-A plan is made once per model. Evaluating happens in a `Frame`: buffers laid out for one set of concrete
-shapes, and one list of argument-less steps. A model with a fixed pulse has one frame per session; a
-batch model has one per set of symbol values.
+A plan is made once per model. Evaluating happens in a `Frame`: buffers laid out for one set of
+concrete shapes, and one list of argument-less steps. A model with a fixed pulse has one frame per
+session; a batch model has one per set of symbol values.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Plan:
         """Start a session.
 
         Args:
-            symbols: symbols known from the first turn on; giving the stream symbol announces the end.
+            symbols: symbols known from the first turn on; giving the stream symbol announces the
+            end.
         """
         return Session(self, dict(symbols or {}))
 

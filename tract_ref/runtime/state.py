@@ -1,8 +1,9 @@
 """Session: one run of a plan, with the memory of its stateful ops.
 
-A session of a batch model answers whole inputs (`turn`). A session of a pulsified model also takes chunks
-of any size: `push` cuts them into pulses, drops the delay and gives back the frames that are certain;
-`finish` completes the last pulse with filler, binds the stream symbol and flushes the rest.
+A session of a batch model answers whole inputs (`turn`). A session of a pulsified model also takes
+chunks of any size: `push` cuts them into pulses, drops the delay and gives back the frames that are
+certain; `finish` completes the last pulse with filler, binds the stream symbol and flushes the
+rest.
 """
 
 from __future__ import annotations
@@ -112,8 +113,8 @@ class Session:
                 change.
 
         Returns:
-            For every streaming output the next frames of the batch output, possibly none; for the others
-            the value of the last turn, absent before the first one.
+            For every streaming output the next frames of the batch output, possibly none; for the
+            others the value of the last turn, absent before the first one.
 
         Raises:
             EvalError: the session is finished, or an input is missing or does not match.
@@ -181,16 +182,22 @@ class Session:
         names = self.plan.model.input_names
         for name in inputs:
             if name not in names:
-                raise EvalError(f"no input is called {name!r}", remedy="inputs: " + ", ".join(names))
+                raise EvalError(
+                    f"no input is called {name!r}", remedy="inputs: " + ", ".join(names)
+                )
         for name, axis in zip(names, layout.input_axes, strict=True):
             if axis < 0:
                 if name in inputs:
                     self._static[name] = inputs[name]
                 elif name not in self._static:
-                    raise EvalError(f"input {name!r} is missing", remedy="feed it at the first push")
+                    raise EvalError(
+                        f"input {name!r} is missing", remedy="feed it at the first push"
+                    )
                 continue
             if name not in inputs:
-                raise EvalError(f"streaming input {name!r} is missing", remedy="feed it at every push")
+                raise EvalError(
+                    f"streaming input {name!r} is missing", remedy="feed it at every push"
+                )
             fact = self.plan.input_facts[name]
             array = inputs[name]
             wanted = (*fact.shape[:axis], array.shape[axis], *fact.shape[axis + 1 :])
@@ -215,11 +222,15 @@ class Session:
         return min(counts, default=0)
 
     def _has_pulse(self, layout: PulseShape) -> bool:
+        names = self.plan.model.input_names
         return all(
-            self._pending[name].shape[axis] >= self.plan.input_facts[name].shape[axis]  # pyright: ignore[reportOperatorIssue]
-            for name, axis in zip(self.plan.model.input_names, layout.input_axes, strict=True)
+            self._pending[name].shape[axis] >= self._per_turn(name, axis)
+            for name, axis in zip(names, layout.input_axes, strict=True)
             if axis >= 0
         )
+
+    def _per_turn(self, name: str, axis: int) -> int:
+        return self.plan.input_facts[name].concrete_shape({})[axis]
 
     def _next_pulse(self, layout: PulseShape) -> dict[str, Tensor]:
         feed = dict(self._static)
@@ -275,7 +286,11 @@ class Session:
         bindings.setdefault(layout.symbol, max(source, self._smallest(layout)))
         model = self.plan.model
         rows = zip(
-            model.output_names, model.outputs, layout.output_axes, layout.output_lengths, strict=True
+            model.output_names,
+            model.outputs,
+            layout.output_axes,
+            layout.output_lengths,
+            strict=True,
         )
         for name, outlet, axis, length in rows:
             if axis < 0:

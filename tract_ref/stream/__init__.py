@@ -1,0 +1,1 @@
+"""The vocabulary of streaming: facts, rule tables, window geometry."""

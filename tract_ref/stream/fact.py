@@ -1,6 +1,7 @@
 """Streaming facts: how a pulsed wire lines up with its batch wire.
 
-The law (spec of tract's pulse, v1): let `raw` be the concatenation over turns of a pulsed wire along its
+The law (spec of tract's pulse, v1): let `raw` be the concatenation over turns of a pulsed wire
+along its
 stream axis and `batch` the batch wire; then for every 0 <= i < length(S):
 
     raw[delay + i] == batch[i]
@@ -44,7 +45,7 @@ StreamInfo = Linear
 
 @dataclass(frozen=True, slots=True)
 class PulsedFact:
-    """Fact of a pulsed wire: the shape of one turn, and how it streams (None = constant or static)."""
+    """Fact of a pulsed wire: the shape of one turn, and how it streams (None = it does not)."""
 
     fact: Fact
     stream: StreamInfo | None

@@ -1,8 +1,8 @@
 """PULSIFY_V1 and the context that its rules are given.
 
-A rule never imports a driver and never places a Delay by itself: it says what it needs through the verbs
-of `PulsifyContext`. Registering neither a rule nor a refusal for an op is an error: there is no silent
-generic fallback.
+A rule never imports a driver and never places a Delay by itself: it says what it needs through the
+verbs of `PulsifyContext`. Registering neither a rule nor a refusal for an op is an error: there is
+no silent generic fallback.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class PulsifyContext(Protocol):
         ...
 
     def restream(self, wire: Outlet, stream: Linear) -> Outlet:
-        """Return the same samples under another streaming fact (a crop of the front is only this)."""
+        """Return the same samples under another streaming fact: what a crop of the front is."""
         ...
 
     def delay(self, wire: Outlet, delay: int, *, overlap: int = 0) -> Outlet:

@@ -26,7 +26,11 @@ def all_ops() -> list[type[Op]]:
         module = importlib.import_module(f"tract_ref.ops.{info.name}")
         for _, value in inspect.getmembers(module, inspect.isclass):
             # A class with subclasses is a shared base, not an op.
-            if issubclass(value, Op) and not inspect.isabstract(value) and not value.__subclasses__():
+            if (
+                issubclass(value, Op)
+                and not inspect.isabstract(value)
+                and not value.__subclasses__()
+            ):
                 found.add(value)
     return sorted(found, key=lambda op: op.__name__)
 

@@ -2,9 +2,10 @@
 
 A family file exports three tables, each keyed by a readable slug:
 
-    STRATEGIES: dict[str, Callable[[], SearchStrategy[Problem]]]    one per op (or per closed variant)
-    HAND:       dict[str, Problem]                                  dull cases and known corners
-    ERRORS:     dict[str, ErrorCase]                                one per written refusal and rule
+    STRATEGIES: dict[str, Callable[[], SearchStrategy[Problem]]]    one per op (or per closed
+    variant) HAND:       dict[str, Problem]                                  dull cases and known
+    corners ERRORS:     dict[str, ErrorCase]                                one per written refusal
+    and rule
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class ErrorCase:
 
 
 def small_integers(seed: int, shape: tuple[int, ...], dtype: str = "f4") -> Array:
-    """Draw integers in [-5, 5] other than 0, so that sums are exact and no element hides an error."""
+    """Draw integers in [-5, 5] other than 0: sums are exact and no element hides an error."""
     rng = np.random.default_rng(seed)
     values = rng.integers(1, 6, shape) * rng.choice([-1, 1], shape)
     return values.astype(np.dtype(dtype))
