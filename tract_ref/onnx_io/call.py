@@ -26,6 +26,7 @@ from tract_ref.onnx_io.tensors import (
 )
 
 _SMALL = 64
+_COMPARISONS = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,6 +338,8 @@ class Call:
         sizes = [value.size for value in values] + [fact.volume for fact in outputs]
         if not of_dims and any(not isinstance(size, int) or size > _SMALL for size in sizes):
             return None
+        if of_dims and self.operator in _COMPARISONS:
+            values = self._decided(*values)
         try:
             results = op.eval(Turn(), values)
         except (EvalError, Inconclusive):
@@ -344,6 +347,17 @@ class Call:
         return tuple(
             _checked(result, fact, name, op) for fact, result in zip(outputs, results, strict=True)
         )
+
+    def _decided(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Replace pairs of dims, whose order the model's assertions decide, by numbers in that order."""
+        left, right = (side.copy() for side in np.broadcast_arrays(left, right))
+        for index, first in np.ndenumerate(left):
+            low, high = self.model.scope.bounds(first - right[index])
+            if low is not None and low > 0:
+                left[index], right[index] = 1, 0
+            elif high is not None and high < 0:
+                left[index], right[index] = 0, 1
+        return left, right
 
     def add_const(self, tensor: Tensor, suffix: str) -> Outlet:
         """Add a constant called `<name>.<suffix>`."""

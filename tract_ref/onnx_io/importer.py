@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, defs
 
 import tract_ref.ops  # registers every import rule
-from tract_ref.dim import Dim, TDim, parse_dim, sym, symbols
+from tract_ref.dim import Assertion, Dim, TDim, parse_dim, sym, symbols
 from tract_ref.dim.build import NAME
 from tract_ref.errors import InvalidModel, MalformedFile, Refused, TractRefError
 from tract_ref.ir.fact import TDIM, Fact, dtype_name
@@ -52,7 +52,7 @@ def read_onnx(path: str | Path) -> Model:
 
     Returns:
         The model as written, shape arithmetic folded; it is not decluttered. Every ONNX value name
-        is a label; inputs and outputs keep their names.
+        is a label; inputs and outputs keep their names; dims of inputs are asserted to be >= 0.
 
     Raises:
         MalformedFile: the file cannot be read; names the file, and the node or tensor.
@@ -202,6 +202,9 @@ class _Importer:
             if not value.name or value.name in self.values:
                 self.malformed(f"the input name {value.name!r} is empty or used twice")
             fact = self._declared(value, known)
+            for dim in fact.shape:
+                if isinstance(dim, TDim):
+                    self.model.scope = self.model.scope.asserting(Assertion(dim, ">=", 0))
             self._define(value.name, self.model.add_source(value.name, fact))
 
     def _declared(self, value: ValueInfoProto, known: _Symbols) -> Fact:

@@ -1,17 +1,20 @@
-"""ONNX operators that become several nodes, whose ops live in several families."""
+"""ONNX operators that become several nodes, most of ops that live in several families."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from tract_ref.dim import Dim, product
 from tract_ref.ir.fact import Tensor, dtype_name
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import Op
+from tract_ref.ir.shapes import inferred_shape
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.ops.axes import RmAxis
+from tract_ref.ops.axes import RmAxis, reshaped
 from tract_ref.ops.binary import Add, Div, Mul, Sub
 from tract_ref.ops.einsum import EinSum
 from tract_ref.ops.reduce import Reduce
+from tract_ref.ops.slicing import parts
 from tract_ref.ops.structure import Identity
 from tract_ref.ops.unary import Abs, Exp, Ln, Sqrt
 
@@ -198,3 +201,52 @@ def import_layer_norm(call: OnnxCall) -> tuple[Outlet, ...]:
         scaled, offset = call.align(chain.so_far(), bias)
         chain = _Chain(call, scaled).then("biased", Add(), offset)
     return chain.finish()
+
+
+@ONNX.rule("Reshape")
+def import_reshape(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Reshape: -1 is inferred; 0 copies the dim of that index unless `allowzero`."""
+    shape = call.fact(call.input(0)).shape
+    copies = not call.integer("allowzero", 0)
+    return reshaped(call, call.input(0), inferred_shape(shape, call.dims(1), zero_copies=copies))
+
+
+@ONNX.rule("Flatten")
+def import_flatten(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Flatten: the axes before `axis` become one, those from it on another."""
+    shape = call.fact(call.input(0)).shape
+    axis = call.integer("axis", 1)
+    if not -len(shape) <= axis <= len(shape):
+        call.malformed(f"axis={axis} for an input of rank {len(shape)}")
+    axis += len(shape) if axis < 0 else 0
+    return reshaped(call, call.input(0), (product(shape[:axis]), product(shape[axis:])))
+
+
+@ONNX.rule("Split")
+def import_split(call: OnnxCall) -> tuple[Outlet, ...]:
+    """Split, by `split` (an attribute before opset 13, an input since) or in equal parts.
+
+    Uneven `num_outputs` (opset 18) give a shorter last part.
+    """
+    data = call.input(0)
+    shape = call.fact(data).shape
+    axis = call.integer("axis", 0) % len(shape)
+    dim, count = shape[axis], call.output_count
+    sizes: tuple[Dim, ...] = ()
+    if call.optional(1) is not None:
+        sizes = call.dims(1)
+    elif call.has("split"):
+        sizes = call.integers("split")
+    elif isinstance(dim, int):
+        most = -(-dim // count)
+        uneven = dim % count and not call.has("num_outputs")
+        if uneven or (dim % count and most * (count - 1) >= dim):
+            call.malformed(f"{dim} positions do not split in {count} parts")
+        sizes = tuple(max(0, min(most, dim - most * part)) for part in range(count))
+    whole = [size for size in sizes if isinstance(size, int)]
+    if not sizes or len(whole) != len(sizes) or (isinstance(dim, int) and sum(whole) != dim):
+        call.refuse(
+            f"parts {[str(size) for size in sizes]} of axis {axis}, which has {dim} positions",
+            remedy="give the sizes of the parts, as numbers that add up to the axis",
+        )
+    return parts(call, data, axis, whole)

@@ -1,9 +1,13 @@
-"""Axis ops: AddAxis, RmAxis, MoveAxis.
+"""Axis ops: AddAxis, RmAxis, MoveAxis, Reshape.
 
 AddAxis:   out[.., 0, ..] = x[..]              RmAxis: the inverse
 MoveAxis:  out axis `target` is input axis `source`, the others keep their order
+Reshape:   the same elements, in row-major order, under other dims
 
-Source: spec/ir.md 5; spec/nnef.md 5; spec/pulse.md 2.16.
+A reshape is read as its smallest forms: AddAxis and RmAxis for ones, one Reshape per run of axes
+whose volumes agree.
+
+Source: spec/ir.md 5; spec/nnef.md 5; spec/pulse.md 2.16, 8.10, 8.19, 9.2.
 """
 
 from __future__ import annotations
@@ -11,18 +15,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd
 
 import numpy as np
 
-from tract_ref.errors import InvalidModel
+from tract_ref.dim import Dim, TDim, product, symbols
+from tract_ref.errors import EvalError, InvalidModel
 from tract_ref.ir.axes import AxesMapping, Track
-from tract_ref.ir.fact import Fact, Tensor
+from tract_ref.ir.fact import Fact, Shape, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.ir.shapes import contradicts, reshape_groups, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.fact import Linear
 from tract_ref.stream.shared import along_tracked_axis
 from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
 
@@ -131,6 +140,55 @@ class MoveAxis(Op):
         return tracks([(source, target) for target, source in enumerate(order)])
 
 
+@dataclass(frozen=True)
+class Reshape(Op):
+    """Give the axes [at, at + len(before)) other dims of the same volume, in row-major order.
+
+    Attributes:
+        at: first axis that changes.
+        before: the dims that change.
+        after: what they become; the product is the same polynomial.
+    """
+
+    at: int
+    before: tuple[Dim, ...]
+    after: tuple[Dim, ...]
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Replace the dims."""
+        (data,) = inputs
+        end = self.at + len(self.before)
+        seen = data.shape[self.at : end]
+        if self.at < 0 or end > data.rank or contradicts(seen, self.before):
+            raise InvalidModel(
+                f"axes from {self.at} on are {shape_text(self.before)} in the op, "
+                f"the input is {data}"
+            )
+        if product(self.before) != product(self.after):
+            raise InvalidModel(
+                f"{shape_text(self.before)} has {product(self.before)} elements, "
+                f"{shape_text(self.after)} has {product(self.after)}; a reshape keeps their number",
+                remedy="state what is known of the symbols, or use -1 for one dim",
+            )
+        return (data.with_shape((*data.shape[: self.at], *self.after, *data.shape[end:])),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Return the same elements under the other dims."""
+        (data,) = inputs
+        after = tuple(turn.resolve(dim) for dim in self.after)
+        shape = (*data.shape[: self.at], *after, *data.shape[self.at + len(self.before) :])
+        try:
+            return (data.reshape(shape),)
+        except ValueError:
+            raise EvalError(f"{list(data.shape)} does not reshape to {list(shape)}") from None
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Axes outside the window are kept, those after it shift."""
+        end, shift = self.at + len(self.before), len(self.after) - len(self.before)
+        kept = [(a, a) for a in range(self.at)]
+        return tracks([*kept, *((a, a + shift) for a in range(end, inputs[0].rank))])
+
+
 def move_ops(permutation: Sequence[int]) -> list[MoveAxis]:
     """Return the fewest moves that make output axis k out of input axis permutation[k]."""
     rank = len(permutation)
@@ -156,6 +214,25 @@ def move_ops(permutation: Sequence[int]) -> list[MoveAxis]:
     return moves
 
 
+def reshape_ops(shape: Shape, wanted: Shape) -> list[Op]:
+    """Return the smallest ops that reshape one shape into another of the same volume.
+
+    Equal dims are left alone, ones are added or removed by AddAxis and RmAxis, and what remains is
+    one Reshape per run of axes whose volumes agree.
+    """
+    if 0 in shape or 0 in wanted:
+        return [] if shape == wanted else [Reshape(0, shape, wanted)]
+    ops: list[Op] = []
+    for at, before, after in reshape_groups(shape, wanted):
+        if (len(before), len(after)) == (1, 0):
+            ops.append(RmAxis(at))
+        elif (len(before), len(after)) == (0, 1):
+            ops.append(AddAxis(at))
+        else:
+            ops.append(Reshape(at, before, after))
+    return ops
+
+
 @DECLUTTER.rule(AddAxis, RmAxis, MoveAxis)
 def declutter_undone(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """An axis op that undoes the one before it is dropped with it."""
@@ -172,12 +249,26 @@ def declutter_undone(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None:
     return ModelPatch.bypass(ctx.model, node, under.inputs[0]) if undone else None
 
 
-@PULSIFY_V1.rule(AddAxis, RmAxis, MoveAxis)
-def pulsify_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
-    """Carry the stream to wherever its axis goes; delay and rate are unchanged."""
-    if ctx.stream(ctx.inputs[0]) is None:
-        ctx.refuse(*LENGTH_IN_VALUE)
-    return along_tracked_axis(op, node, ctx)
+@DECLUTTER.rule(Reshape)
+def declutter_reshape(op: Reshape, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """A Reshape is written in its smallest forms, or dropped with the one it undoes."""
+    under = ctx.model.nodes[node.inputs[0].node]
+    match under.op:
+        case Reshape(at, before, after) if (at, after, before) == (op.at, op.before, op.after):
+            return ModelPatch.bypass(ctx.model, node, under.inputs[0])
+        case _:
+            pass
+    fact = ctx.model.fact(node.inputs[0])
+    shape = (*fact.shape[: op.at], *op.before, *fact.shape[op.at + len(op.before) :])
+    ops = reshape_ops(shape, node.outputs[0].shape)
+    if len(ops) == 1 and ops[0] == op:
+        return None
+    patch = ctx.patch()
+    wire = node.inputs[0]
+    for each in ops:
+        (wire,) = patch.wire(node.name, each, (wire,))
+    patch.shunt(Outlet(node.id), wire)
+    return patch
 
 
 LENGTH_IN_VALUE = (
@@ -186,12 +277,83 @@ LENGTH_IN_VALUE = (
 )
 
 
+@PULSIFY_V1.rule(AddAxis, RmAxis, MoveAxis)
+def pulsify_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Carry the stream to wherever its axis goes; delay and rate are unchanged."""
+    if ctx.stream(ctx.inputs[0]) is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    return along_tracked_axis(op, node, ctx)
+
+
+@PULSIFY_V1.rule(Reshape)
+def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Stream a Reshape whose stream axis is outermost: u inner elements become v per frame.
+
+    raw frame f of the input is raw frame f*u/v of the output      d' = u*(d+e)/v, rate' = rate*u/v
+
+    Units: d in input frames; e = least extra delay that makes d' whole.
+    Errors:
+        Refused: the stream is not outermost in what changes; u or v is not a number; the frames
+            of a turn do not fill whole output frames.
+    """
+    wire, stream = ctx.inputs[0], ctx.stream(ctx.inputs[0])
+    if stream is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    if not op.at <= stream.axis < op.at + len(op.before):
+        return along_tracked_axis(op, node, ctx)
+    place = stream.axis - op.at
+    with_symbol = [i for i, dim in enumerate(op.after) if ctx.symbol in symbols(dim)]
+    if len(with_symbol) != 1 or any(d != 1 for d in op.before[:place]):
+        ctx.refuse(*_not_outermost(op))
+    target = with_symbol[0]
+    inner, made = product(op.before[place + 1 :]), product(op.after[target + 1 :])
+    if any(d != 1 for d in op.after[:target]) or isinstance(inner, TDim) or isinstance(made, TDim):
+        ctx.refuse(*_not_outermost(op))
+    if not inner or not made:
+        ctx.refuse("the frames are empty", "stream a model whose frames have elements")
+    frames = ctx.frames(wire) * inner
+    if frames % made:
+        ctx.refuse(
+            f"pulse={ctx.pulse} brings {frames} elements of axis {stream.axis}, not a multiple of "
+            f"the {made} of one output frame",
+            f"use a pulse that is a multiple of {ctx.pulse * made // gcd(frames, made)}",
+        )
+    wire = ctx.delay(wire, -stream.delay % (made // gcd(inner, made)))
+    late = ctx.stream(wire)
+    delay = (late if late is not None else stream).delay * inner // made
+    before = (*op.before[:place], ctx.frames(wire), *op.before[place + 1 :])
+    after = (*op.after[:target], frames // made, *op.after[target + 1 :])
+    axis = op.at + target
+    length = ctx.batch_output().shape[axis]
+    info = Linear(axis, length, delay, stream.rate * Fraction(inner, made))
+    return ctx.wire(Reshape(op.at, before, after), (wire,), info)
+
+
+def _not_outermost(op: Reshape) -> tuple[str, str]:
+    return (
+        f"reshapes {shape_text(op.before)} to {shape_text(op.after)}: the stream axis is not "
+        "outermost, frames of one turn would land between frames of other turns",
+        "transpose the stream axis in front of what is merged with it",
+    )
+
+
 def chain(call: Invocation | OnnxCall, wire: Outlet, ops: Sequence[Op]) -> tuple[Outlet, ...]:
     """Wire ops one after the other; the last one gets the call's name."""
     for number, op in enumerate(ops, start=1):
         suffix = "" if number == len(ops) else f"axis{number}"
         (wire,) = call.wire(op, wire, suffix=suffix)
     return (wire,)
+
+
+def reshaped(call: Invocation | OnnxCall, data: Outlet, wanted: Shape) -> tuple[Outlet, ...]:
+    """Wire the smallest ops that give a wire another shape; the volumes must agree."""
+    shape = call.fact(data).shape
+    if product(shape) != product(wanted):
+        call.malformed(
+            f"{shape_text(shape)} does not reshape to {shape_text(wanted)}: {product(shape)} "
+            f"elements are not {product(wanted)}"
+        )
+    return chain(call, data, reshape_ops(shape, wanted))
 
 
 @NNEF.load("transpose", "input", "axes")
@@ -240,6 +402,12 @@ def dump_add_axis(op: AddAxis, node: Node, out: Dump) -> None:
 def dump_rm_axis(op: RmAxis, node: Node, out: Dump) -> None:
     """Write squeeze."""
     out.call("squeeze", axes=(op.axis,))
+
+
+@NNEF.dump(Reshape)
+def dump_reshape(op: Reshape, node: Node, out: Dump) -> None:
+    """Write reshape over the window that changes."""
+    out.call("reshape", shape=op.after, axis_start=op.at, axis_count=len(op.before))
 
 
 @ONNX.rule("Transpose")

@@ -1,4 +1,4 @@
-"""Joining ops: Concat, StreamConcat (its state op along the stream axis); splitting, by Slice.
+"""Joining ops: Concat, StreamConcat (its state op along the stream axis).
 
 Concat:       out = x_0 ++ x_1 ++ … along one axis
 StreamConcat: overwrites raw frames [g-B, g) by the prefix and [g+L, g+L+A) by the suffix
@@ -24,8 +24,6 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.ops.axes import AddAxis, RmAxis
-from tract_ref.ops.slicing import Slice
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.shared import along_tracked_axis
 from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
@@ -269,34 +267,6 @@ NNEF.refuse_dump(
 )
 
 
-@NNEF.load("stack", "values", "axis")
-def load_stack(call: Invocation) -> tuple[Outlet, ...]:
-    """stack(values, axis): a new axis of one position each, joined."""
-    axis = call.integer("axis")
-    values = tuple(
-        call.wire(AddAxis(axis), wire, suffix=f"axis{number}")[0]
-        for number, wire in enumerate(call.tensors("values"))
-    )
-    return call.wire(Concat(axis), *values)
-
-
-@NNEF.load("unstack", "value", "axis")
-def load_unstack(call: Invocation) -> tuple[Outlet, ...]:
-    """unstack(value, axis): one tensor per position."""
-    data, axis = call.tensor("value"), call.integer("axis")
-    shape = call.fact(data).shape
-    count = shape[axis] if 0 <= axis < len(shape) else None
-    if not isinstance(count, int):
-        call.malformed(
-            f"axis={axis} of {call.fact(data)} does not have a fixed number of positions"
-        )
-    results: list[Outlet] = []
-    for number in range(count):
-        (part,) = call.wire(Slice(axis, number, number + 1), data, suffix=f"slice{number}")
-        results.append(call.wire(RmAxis(axis), part, suffix=f"part{number}")[0])
-    return tuple(results)
-
-
 @ONNX.rule("Concat")
 def import_concat(call: OnnxCall) -> tuple[Outlet, ...]:
     """Concat; numbers next to dims (shape arithmetic) become dims."""
@@ -306,57 +276,3 @@ def import_concat(call: OnnxCall) -> tuple[Outlet, ...]:
     if not -rank <= axis < rank:
         call.malformed(f"axis={axis} for inputs of rank {rank}")
     return call.wire(Concat(axis % rank), *wires)
-
-
-@NNEF.load("split", "value", "axis", "ratios")
-def load_split(call: Invocation) -> tuple[Outlet, ...]:
-    """split(value, axis, ratios): parts in proportion to the ratios."""
-    data, axis, ratios = call.tensor("value"), call.integer("axis"), call.integers("ratios")
-    shape = call.fact(data).shape
-    total = sum(ratios)
-    dim = shape[axis] if 0 <= axis < len(shape) else None
-    if not isinstance(dim, int) or min(ratios, default=0) < 0 or total <= 0 or dim % total:
-        call.malformed(f"axis {axis} of {dim} positions does not split by ratios {list(ratios)}")
-    return _parts(call, data, axis, [dim // total * ratio for ratio in ratios])
-
-
-def _parts(
-    call: Invocation | OnnxCall, data: Outlet, axis: int, sizes: Sequence[int]
-) -> tuple[Outlet, ...]:
-    results: list[Outlet] = []
-    start = 0
-    for number, size in enumerate(sizes):
-        (part,) = call.wire(Slice(axis, start, start + size), data, suffix=f"part{number}")
-        results.append(part)
-        start += size
-    return tuple(results)
-
-
-@ONNX.rule("Split")
-def import_split(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Split, by `split` (an attribute before opset 13, an input since) or in equal parts.
-
-    Uneven `num_outputs` (opset 18) give a shorter last part.
-    """
-    data = call.input(0)
-    shape = call.fact(data).shape
-    axis = call.integer("axis", 0) % len(shape)
-    dim, count = shape[axis], call.output_count
-    sizes: tuple[Dim, ...] = ()
-    if call.optional(1) is not None:
-        sizes = call.dims(1)
-    elif call.has("split"):
-        sizes = call.integers("split")
-    elif isinstance(dim, int):
-        most = -(-dim // count)
-        uneven = dim % count and not call.has("num_outputs")
-        if uneven or (dim % count and most * (count - 1) >= dim):
-            call.malformed(f"{dim} positions do not split in {count} parts")
-        sizes = tuple(max(0, min(most, dim - most * part)) for part in range(count))
-    whole = [size for size in sizes if isinstance(size, int)]
-    if not sizes or len(whole) != len(sizes) or (isinstance(dim, int) and sum(whole) != dim):
-        call.refuse(
-            f"parts {[str(size) for size in sizes]} of axis {axis}, which has {dim} positions",
-            remedy="give the sizes of the parts, as numbers that add up to the axis",
-        )
-    return _parts(call, data, axis, whole)

@@ -22,6 +22,7 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.ir.shapes import shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.fact import Linear
@@ -31,10 +32,6 @@ from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
 
 def _tracks(pairs: Sequence[tuple[int, int]]) -> AxesMapping:
     return AxesMapping(tuple(Track((source,), (target,)) for source, target in pairs))
-
-
-def _text(dims: Shape) -> str:
-    return "[" + ",".join(str(dim) for dim in dims) + "]"
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Broadcast(Op):
         )
         if not fits:
             raise InvalidModel(
-                f"{data} does not broadcast to {_text(self.shape)}; from the right, every dim "
+                f"{data} does not broadcast to {shape_text(self.shape)}; from the right, every dim "
                 "must be 1 or the wanted one"
             )
         return (data.with_shape(self.shape),)
@@ -95,7 +92,7 @@ class Tile(Op):
         negative = any(isinstance(m, int) and m < 0 for m in self.multipliers)
         if len(self.multipliers) != data.rank or negative:
             raise InvalidModel(
-                f"multipliers {_text(self.multipliers)} for an input {data}; "
+                f"multipliers {shape_text(self.multipliers)} for an input {data}; "
                 f"it needs {data.rank} numbers, none negative"
             )
         pairs = zip(data.shape, self.multipliers, strict=True)

@@ -344,6 +344,19 @@ def _strided(
     return (wire,)
 
 
+def parts(
+    call: Invocation | OnnxCall, data: Outlet, axis: int, sizes: Sequence[int]
+) -> tuple[Outlet, ...]:
+    """Wire one Slice per size, one after the other along an axis."""
+    results: list[Outlet] = []
+    start = 0
+    for number, size in enumerate(sizes):
+        (part,) = call.wire(Slice(axis, start, start + size), data, suffix=f"part{number}")
+        results.append(part)
+        start += size
+    return tuple(results)
+
+
 @NNEF.load("slice", "input", "axes", "begin", "end", stride=())
 def load_slice(call: Invocation) -> tuple[Outlet, ...]:
     """slice(input, axes, begin, end, stride): an end of 0 or less counts from the end of the axis.
