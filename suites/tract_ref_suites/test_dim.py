@@ -560,6 +560,7 @@ PROOF_ROWS = [
     ("2*S>=5", "max(3,S)", "S"),
     ("", "max(0,S)", "max(0,S)"),
     ("S>=0", "S#min(S,P)", "S#min(S,P)"),
+    ("S>=0;P>=0", "S#min(S,P)", "S#min(S,P)"),
 ]
 
 
@@ -580,6 +581,9 @@ def test_bounds() -> None:
     # The bound of max needs all its pieces; tract once skipped the unknown one.
     assert scope.bounds(dim_max(0, P)) == (0, None)
     assert scope.bounds(dim_min(0, P)) == (None, 0)
+    # A size that may be 1 stretches; one that is 2 or more is the result.
+    assert scope.bounds(broadcast(S, P)) == (2, 9)
+    assert Scope(["S >= 1", "S <= 9"]).bounds(broadcast(S, P)) == (None, None)
 
 
 def test_proves_has_three_answers() -> None:

@@ -89,7 +89,7 @@ def ge(left: Dim, right: Dim) -> Dim:
         return int(difference >= 0)
     # g*x + c >= 0 exactly when x + floor(c/g) >= 0, for integers.
     common = content(difference)
-    reduced = divide_exactly(difference - difference.constant % common, common)
+    reduced = divide_exactly(difference, common)
     return atom_dim(make_atom("ge", "", (reduced,)))
 
 

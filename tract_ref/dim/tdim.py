@@ -245,7 +245,7 @@ def content(dim: TDim) -> int:
 
 
 def divide_exactly(dim: Dim, divisor: int) -> Dim:
-    """Return dim / divisor; every coefficient and the constant must be multiples of it."""
+    """Return dim / divisor for coefficients that are multiples of it; the constant is floored."""
     if not isinstance(dim, TDim):
         return dim // divisor
     return _intern(dim.constant // divisor, tuple((m, c // divisor) for m, c in dim.terms))

@@ -105,8 +105,7 @@ def inferred_shape(shape: Shape, wanted: Shape, *, zero_copies: bool) -> Shape:
     found = _quotient(product(shape), known) if len(unknown) == 1 else None
     if found is None:
         raise InvalidModel(
-            f"{shape_text(shape)} does not reshape to {shape_text(wanted)}: a -1 cannot be "
-            "found",
+            f"{shape_text(shape)} does not reshape to {shape_text(wanted)}: a -1 cannot be found",
             remedy="write the dim itself",
         )
     dims[unknown[0]] = found

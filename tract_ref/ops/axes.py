@@ -220,8 +220,6 @@ def reshape_ops(shape: Shape, wanted: Shape) -> list[Op]:
     Equal dims are left alone, ones are added or removed by AddAxis and RmAxis, and what remains is
     one Reshape per run of axes whose volumes agree.
     """
-    if 0 in shape or 0 in wanted:
-        return [] if shape == wanted else [Reshape(0, shape, wanted)]
     ops: list[Op] = []
     for at, before, after in reshape_groups(shape, wanted):
         if (len(before), len(after)) == (1, 0):
