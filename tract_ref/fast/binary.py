@@ -1,4 +1,4 @@
-"""Fast kernels of the two-input element-wise ops and Select: one ufunc call that writes in place.
+"""Fast kernels of the two-input element-wise ops: one ufunc call that writes in place.
 
 Bit-equal to `eval`, but for the sign of the zero that Min and Max choose among zeros of both signs.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from tract_ref.ir.fact import TDIM, Tensor
 from tract_ref.ops import binary
-from tract_ref.ops.binary import Binary, Div, Max, Min, Select
+from tract_ref.ops.binary import Binary, Div, Max, Min
 from tract_ref.runtime.kernels import FAST, Compute, Concrete, Step
 
 _UFUNCS: dict[type[Binary], np.ufunc] = {
@@ -90,22 +90,3 @@ def fast_binary(op: Binary, facts: Concrete) -> Compute | None:
 def fast_div(op: Binary, facts: Concrete) -> Compute | None:
     """Division of floats."""
     return _kernel(np.true_divide, facts) if facts.inputs[0][1].kind == "f" else None
-
-
-@FAST.rule(Select)
-def fast_select(op: Select, facts: Concrete) -> Compute | None:
-    """Copy b, then a where the condition holds."""
-    if _has_dims(facts):
-        return None
-
-    def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-        condition, a, b = inputs
-        (out,) = outputs
-
-        def step() -> None:
-            np.copyto(out, b)
-            np.copyto(out, a, where=condition)
-
-        return step
-
-    return Compute(bind)

@@ -15,7 +15,6 @@ import numpy as np
 
 from tract_ref.ir.fact import TDIM, Tensor
 from tract_ref.ops.unary import (
-    Cast,
     Erf,
     Gelu,
     LeakyRelu,
@@ -213,16 +212,3 @@ def fast_gelu(op: Gelu, facts: Concrete) -> Compute | None:
         return _quiet(step)
 
     return Compute(bind, in_place=0)
-
-
-@FAST.rule(Cast)
-def fast_cast(op: Cast, facts: Concrete) -> Compute | None:
-    """A copy, where NumPy converts as Cast does: not from dims, not from a float to an integer."""
-    dtype = facts.inputs[0][1]
-    if not _is_plain(facts) or (dtype.kind == "f" and op.to.kind in "iu"):
-        return None
-
-    def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-        return _quiet(partial(np.copyto, outputs[0], inputs[0], "unsafe"))
-
-    return Compute(bind)

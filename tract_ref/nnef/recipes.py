@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tract_ref.dim import product
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ir.shapes import inferred_shape
 from tract_ref.nnef.table import NNEF, Invocation
 from tract_ref.ops.axes import AddAxis, Reshape, RmAxis, chain, reshaped
-from tract_ref.ops.binary import Add, Sub
+from tract_ref.ops.binary import Add, Lt, Mul, Sub
 from tract_ref.ops.concat import Concat
 from tract_ref.ops.einsum import EinSum, accumulator, matmul_expression
 from tract_ref.ops.reduce import Reduce
 from tract_ref.ops.repeat import Broadcast
+from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import Slice, parts
 
 
@@ -131,3 +134,14 @@ def load_split(call: Invocation) -> tuple[Outlet, ...]:
     if not isinstance(dim, int) or min(ratios, default=0) < 0 or total <= 0 or dim % total:
         call.malformed(f"axis {axis} of {dim} positions does not split by ratios {list(ratios)}")
     return parts(call, data, axis, [dim // total * ratio for ratio in ratios])
+
+
+@NNEF.load("prelu", "x", "alpha")
+def load_prelu(call: Invocation) -> tuple[Outlet, ...]:
+    """prelu(x, alpha) is select(x < 0, alpha * x, x)."""
+    x, alpha = call.align(call.tensor("x"), call.tensor("alpha"))
+    fact = call.fact(x)
+    zero = call.const(np.zeros((1,) * fact.rank, fact.dtype), "zero")
+    (negative,) = call.wire(Lt(), x, zero, suffix="negative")
+    (scaled,) = call.wire(Mul(), alpha, x, suffix="scaled")
+    return call.wire(Select(), negative, scaled, x)

@@ -349,7 +349,7 @@ class Call:
         )
 
     def _decided(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Replace pairs of dims, whose order the model's assertions decide, by numbers in that order."""
+        """Replace pairs of dims, whose order the assertions decide, by numbers in that order."""
         left, right = (side.copy() for side in np.broadcast_arrays(left, right))
         for index, first in np.ndenumerate(left):
             low, high = self.model.scope.bounds(first - right[index])

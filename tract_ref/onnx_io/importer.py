@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, defs
 
-import tract_ref.ops  # registers every import rule
+import tract_ref.ops
 from tract_ref.dim import Assertion, Dim, TDim, parse_dim, sym, symbols
 from tract_ref.dim.build import NAME
 from tract_ref.errors import InvalidModel, MalformedFile, Refused, TractRefError
@@ -38,7 +38,9 @@ from tract_ref.onnx_io.tensors import (
 
 __all__ = ["read_onnx"]
 
-_REGISTERED = (tract_ref.ops, recipes)
+# Importing them is what registers the import rules.
+_RULES = (tract_ref.ops, recipes)
+
 _OLDEST_OPSET = 9
 _LONGEST_DIM = 200
 _DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -71,7 +73,26 @@ def read_onnx(path: str | Path) -> Model:
         raise MalformedFile("this is not an ONNX model", file=str(path)) from None
     if not proto.HasField("graph"):
         raise MalformedFile("this is not an ONNX model: it has no graph", file=str(path))
+    if not all(isinstance(text, str) for text in _texts(proto)):
+        raise MalformedFile("this is not an ONNX model: a name is not UTF-8", file=str(path))
     return _Importer(proto, file).read()
+
+
+def _texts(proto: ModelProto) -> Iterator[object]:
+    """Return the strings that are read; protobuf gives bytes for those that are not UTF-8."""
+    graph = proto.graph
+    for entry in (*proto.opset_import, *proto.functions):
+        yield entry.domain
+    for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
+        yield tensor.name
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        for dim in value.type.tensor_type.shape.dim:
+            yield dim.dim_param
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
 
 
 class _Symbols:

@@ -11,9 +11,10 @@ from tract_ref.ir.op import Op
 from tract_ref.ir.shapes import inferred_shape
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.ops.axes import RmAxis, reshaped
-from tract_ref.ops.binary import Add, Div, Mul, Sub
+from tract_ref.ops.binary import Add, Div, Lt, Mul, Sub
 from tract_ref.ops.einsum import EinSum
 from tract_ref.ops.reduce import Reduce
+from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import parts
 from tract_ref.ops.structure import Identity
 from tract_ref.ops.unary import Abs, Exp, Ln, Sqrt
@@ -250,3 +251,12 @@ def import_split(call: OnnxCall) -> tuple[Outlet, ...]:
             remedy="give the sizes of the parts, as numbers that add up to the axis",
         )
     return parts(call, data, axis, whole)
+
+
+@ONNX.rule("PRelu")
+def import_prelu(call: OnnxCall) -> tuple[Outlet, ...]:
+    """PRelu(x, slope) is x where x >= 0, else slope * x."""
+    x, slope = call.align(call.input(0), call.input(1))
+    (negative,) = call.wire(Lt(), x, _like(call, x, 0, "zero"), suffix="negative")
+    (scaled,) = call.wire(Mul(), slope, x, suffix="scaled")
+    return call.wire(Select(), negative, scaled, x)

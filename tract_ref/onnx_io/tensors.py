@@ -144,7 +144,8 @@ class TensorReader:
     # External data
 
     def _external(self, proto: TensorProto, what: str, wanted: int) -> bytes:
-        entries = {entry.key: entry.value for entry in proto.external_data}
+        # Protobuf gives bytes for a string that is not UTF-8: `str` makes a name of no file of it.
+        entries = {str(entry.key): str(entry.value) for entry in proto.external_data}
         location = entries.get("location", "")
         path = self._inside(location, what)
         offset = self._number(entries, "offset", what) or 0

@@ -1,9 +1,9 @@
-"""Element-wise ops of two or three inputs: arithmetic, logic, bits, comparisons, Select.
+"""Element-wise ops of two inputs: arithmetic, logic, bits, comparisons.
 
     out[i] = f(a[i], b[i])        an axis of size 1 is repeated along the other input's axis
 
 Inputs have equal ranks and equal dtypes; each reader applies the alignment rules of its format.
-Tensors of dims go through arithmetic, Min, Max, comparisons and Select.
+Tensors of dims go through arithmetic, Min, Max and comparisons.
 
 Relu and clamp are not ops: they are read as Max and Min with a constant.
 
@@ -19,14 +19,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tract_ref.dim import Dim, Scope, broadcast, dim_max, dim_min, maybe_div
+from tract_ref.dim import Dim, Scope, dim_max, dim_min, maybe_div
 from tract_ref.errors import EvalError, InvalidModel
-from tract_ref.ir.axes import AxesMapping, Track
-from tract_ref.ir.fact import TDIM, DType, Fact, Shape, Tensor, dtype_name
+from tract_ref.ir.axes import AxesMapping
+from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
+from tract_ref.ir.shapes import broadcast_axes, broadcast_shapes
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.shared import elementwise
@@ -38,41 +39,6 @@ Formula = Callable[[Tensor, Tensor], Tensor]
 OfDims = Callable[[Dim, Dim], Dim]
 Neutral = tuple[float | None, float | None]
 INF = float("inf")
-
-
-def broadcast_shapes(facts: tuple[Fact, ...]) -> Shape:
-    """Return the shape that inputs of equal ranks take together.
-
-    Raises:
-        InvalidModel: ranks differ, or two different sizes, neither of them 1, meet on one axis.
-    """
-    shown = " and ".join(str(fact) for fact in facts)
-    if len({fact.rank for fact in facts}) > 1:
-        raise InvalidModel(
-            f"inputs {shown} have different ranks; ranks must be equal",
-            remedy="insert axes of size 1",
-        )
-    shape: list[Dim] = []
-    for axis, dims in enumerate(zip(*(fact.shape for fact in facts), strict=True)):
-        try:
-            shape.append(broadcast(*dims))
-        except InvalidModel:
-            sizes = " and ".join(str(dim) for dim in dims)
-            raise InvalidModel(
-                f"inputs {shown} have {sizes} positions on axis {axis}; sizes must be equal or 1",
-                remedy="give them one size, or repeat one of them",
-            ) from None
-    return tuple(shape)
-
-
-def broadcast_axes(inputs: tuple[Fact, ...], output: Fact) -> AxesMapping:
-    """Axis k is axis k, except in an input that is repeated along it."""
-    return AxesMapping(
-        tuple(
-            Track(tuple(axis if f.shape[axis] == dim else None for f in inputs), (axis,))
-            for axis, dim in enumerate(output.shape)
-        )
-    )
 
 
 @dataclass(frozen=True)
@@ -294,41 +260,6 @@ Le = _define("Le", np.less_equal, "a <= b.", Comparison, on="iufO")
 Ge = _define("Ge", np.greater_equal, "a >= b.", Comparison, on="iufO")
 
 
-@dataclass(frozen=True)
-class Select(Op):
-    """out[i] = a[i] where condition[i], else b[i]; the value not taken never reaches the output.
-
-    1. condition   bool
-    2. a           any dtype
-    3. b           the dtype of a
-    """
-
-    arity: ClassVar[tuple[int, int | None]] = (3, 3)
-
-    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
-        """A bool, then two tensors of one dtype; sizes equal or 1 on every axis."""
-        condition, a, b = inputs
-        if condition.dtype != BOOL:
-            raise InvalidModel(
-                f"condition {condition}; it must be bool", remedy="compare it with 0"
-            )
-        if a.dtype != b.dtype:
-            raise InvalidModel(
-                f"values {a} and {b} have different dtypes; dtypes must be equal",
-                remedy="cast one of them",
-            )
-        return (Fact(a.dtype, broadcast_shapes(inputs)),)
-
-    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Choose element by element."""
-        condition, a, b = inputs
-        return (np.where(condition, a, b),)
-
-    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
-        """Axis k is axis k, except in an input that is repeated along it."""
-        return broadcast_axes(inputs, outputs[0])
-
-
 _OPS: tuple[type[Binary], ...] = (
     *(Add, Sub, Mul, Div, Rem, Mod, Min, Max, Pow, And, Or, Xor, BitAnd, BitOr, BitXor),
     *(ShiftLeft, ShiftRight, Eq, Ne, Lt, Gt, Le, Ge),
@@ -359,24 +290,7 @@ def declutter_idempotent(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | N
     return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
 
 
-@DECLUTTER.rule(Select)
-def declutter_select(op: Select, node: Node, ctx: Rewrite) -> ModelPatch | None:
-    """A choice between x and x, or by a uniform constant, is the value taken."""
-    condition, a, b = node.inputs
-    constant = ctx.model.const_of(condition)
-    uniform = constant is not None and constant.size and bool(np.all(constant == constant.flat[0]))
-    if constant is not None and uniform:
-        taken = a if constant.flat[0] else b
-    elif a == b:
-        taken = a
-    else:
-        return None
-    if ctx.model.fact(taken).shape != node.outputs[0].shape:
-        return None
-    return ModelPatch.bypass(ctx.model, node, taken)
-
-
-PULSIFY_V1.use(elementwise, *_OPS, Select)
+PULSIFY_V1.use(elementwise, *_OPS)
 
 
 def _load_binary(op: Binary) -> Callable[[Invocation], tuple[Outlet, ...]]:
@@ -392,26 +306,6 @@ def _uniform(like: Fact, value: float) -> Tensor:
     return np.full((1,) * like.rank, value, like.dtype)
 
 
-@NNEF.load("select", "condition", "true_value", "false_value")
-def load_select(call: Invocation) -> tuple[Outlet, ...]:
-    """select(condition, true_value, false_value); casts nothing, aligns ranks."""
-    names = ("condition", "true_value", "false_value")
-    condition, a, b = (call.tensor(name) for name in names)
-    kinds = [call.fact(wire).dtype for wire in (condition, a, b)]
-    if kinds[0] != BOOL or kinds[1] != kinds[2]:
-        shown = ", ".join(dtype_name(kind) for kind in kinds)
-        call.malformed(
-            f"select of {shown}; it needs a bool and two values of one type", remedy="cast them"
-        )
-    ranks = [call.fact(wire).rank for wire in (condition, a, b)]
-    if len(set(ranks)) > 1:
-        # align casts to one dtype, but a condition stays bool: it meets a bool of the right rank.
-        ones = (1,) * max(ranks)
-        (condition, _) = call.align(condition, call.const(np.ones(ones, BOOL), "rank"))
-        (a, b, _) = call.align(a, b, call.const(np.zeros(ones, kinds[1]), "rank"))
-    return call.wire(Select(), condition, a, b)
-
-
 @NNEF.load("relu", "x")
 def load_relu(call: Invocation) -> tuple[Outlet, ...]:
     """relu(x) is max(x, 0)."""
@@ -425,21 +319,6 @@ def load_clamp(call: Invocation) -> tuple[Outlet, ...]:
     x = call.tensor("x")
     (below,) = call.wire(Min(), *call.align(x, call.tensor("b")), suffix="min")
     return call.wire(Max(), *call.align(below, call.tensor("a")))
-
-
-@NNEF.load("prelu", "x", "alpha")
-def load_prelu(call: Invocation) -> tuple[Outlet, ...]:
-    """prelu(x, alpha) is select(x < 0, alpha * x, x)."""
-    x, alpha = call.align(call.tensor("x"), call.tensor("alpha"))
-    return _prelu(call, x, alpha, call.const(_uniform(call.fact(x), 0), "zero"))
-
-
-def _prelu(
-    call: Invocation | OnnxCall, x: Outlet, slope: Outlet, zero: Outlet
-) -> tuple[Outlet, ...]:
-    (negative,) = call.wire(Lt(), x, zero, suffix="negative")
-    (scaled,) = call.wire(Mul(), slope, x, suffix="scaled")
-    return call.wire(Select(), negative, scaled, x)
 
 
 @NNEF.dump(*(op for op in _OPS if op.nnef and op is not Pow))
@@ -465,12 +344,6 @@ def dump_pow(op: Pow, node: Node, out: Dump) -> None:
 NNEF.refuse_dump(
     Rem, Mod, reason="NNEF has no remainder", remedy="compute it from a quotient: x - y * (x / y)"
 )
-
-
-@NNEF.dump(Select)
-def dump_select(op: Select, node: Node, out: Dump) -> None:
-    """Write select."""
-    out.call("select")
 
 
 def _import_binary(op: Binary) -> Callable[[OnnxCall], tuple[Outlet, ...]]:
@@ -520,12 +393,6 @@ def import_variadic(call: OnnxCall) -> tuple[Outlet, ...]:
     return call.wire(Div(), total, call.add_const(_uniform(call.fact(total), len(inputs)), "count"))
 
 
-@ONNX.rule("Where")
-def import_where(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Where(condition, a, b)."""
-    return call.wire(Select(), *call.align(*call.inputs()))
-
-
 @ONNX.rule("Relu")
 def import_relu(call: OnnxCall) -> tuple[Outlet, ...]:
     """Relu is Max(x, 0)."""
@@ -551,10 +418,3 @@ def import_clip(call: OnnxCall) -> tuple[Outlet, ...]:
     if low is not None:
         (x,) = call.wire(Max(), *call.align(x, low), suffix="" if high is None else "low")
     return (x,) if high is None else call.wire(Min(), *call.align(x, high))
-
-
-@ONNX.rule("PRelu")
-def import_prelu(call: OnnxCall) -> tuple[Outlet, ...]:
-    """PRelu(x, slope) is x where x >= 0, else slope * x."""
-    x, slope = call.align(call.input(0), call.input(1))
-    return _prelu(call, x, slope, call.add_const(_uniform(call.fact(x), 0), "zero"))

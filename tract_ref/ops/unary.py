@@ -1,4 +1,4 @@
-"""Element-wise functions of one input, and Cast.
+"""Element-wise functions of one input.
 
     out[i] = f(in[i])
 
@@ -21,11 +21,9 @@ import numpy as np
 
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.axes import AxesMapping
-from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name, dtype_named
+from tract_ref.ir.fact import DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
-from tract_ref.ir.patch import ModelPatch
-from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.shared import elementwise
@@ -294,68 +292,11 @@ class PowConst(Unary, nnef="tract_core_pow_const"):
         return np.power(x, x.dtype.type(self.exponent))
 
 
-@dataclass(frozen=True)
-class Cast(Op):
-    """Convert to another dtype.
-
-    A float becomes an integer by truncation toward zero, saturated, NaN as 0; integers wrap around;
-    what is not 0 is true. Dims become integers by their value, integers become constant dims.
-    """
-
-    to: DType
-
-    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
-        """The shape is unchanged."""
-        (x,) = inputs
-        if self.to == TDIM and x.dtype.kind not in "iubO":
-            raise InvalidModel(f"input {x}; only integers become dims", remedy="cast it to i64")
-        return (Fact(self.to, x.shape),)
-
-    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Convert every element."""
-        (x,) = inputs
-        if self.to == x.dtype:
-            return (x,)
-        if x.dtype == TDIM:
-            x = np.asarray([turn.resolve(dim) for dim in x.ravel()], np.int64).reshape(x.shape)
-        if self.to == TDIM:
-            return (np.asarray(np.frompyfunc(int, 1, 1)(x), TDIM),)
-        if x.dtype.kind == "f" and self.to.kind in "iu":
-            return (saturated(x, self.to),)
-        with np.errstate(all="ignore"):
-            return (x.astype(self.to),)
-
-    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
-        """Axis k is axis k."""
-        return AxesMapping.natural(1, 1, inputs[0].rank)
-
-    def describe(self) -> str:
-        """Return the dtype by its short name."""
-        return f"to={dtype_name(self.to)}"
-
-
-def saturated(x: Tensor, to: DType) -> Tensor:
-    """Truncate floats toward zero into an integer dtype, within its range; NaN is 0."""
-    limits = np.iinfo(cast("np.dtype[np.integer]", to))
-    whole = np.trunc(x.astype(np.float64))
-    # float(max) may round up: what reaches it is the maximum anyway.
-    low, high = whole <= limits.min, whole >= float(limits.max)
-    out = np.where(low | high | np.isnan(whole), 0, whole).astype(to)
-    return np.where(high, to.type(limits.max), np.where(low, to.type(limits.min), out))
-
-
 _OPS: tuple[type[Unary], ...] = tuple(Unary.__subclasses__())
 _PLAIN = tuple(op for op in _OPS if not dataclasses.fields(op))
 
 
-@DECLUTTER.rule(Cast)
-def declutter_cast(op: Cast, node: Node, ctx: Rewrite) -> ModelPatch | None:
-    """A Cast to the dtype that is there is its input."""
-    same = ctx.model.fact(node.inputs[0]).dtype == op.to
-    return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
-
-
-PULSIFY_V1.use(elementwise, *_OPS, Cast)
+PULSIFY_V1.use(elementwise, *_OPS)
 
 
 def _load(op: Unary, parameter: str = "x") -> Callable[[Invocation], tuple[Outlet, ...]]:
@@ -426,12 +367,6 @@ NNEF.load("tract_core_gelu_approx", "input", fast_impl=False)(_load_gelu_approx)
 NNEF.load("tract_transformers_gelu_approx", "input", fast_impl=False)(_load_gelu_approx)
 
 
-@NNEF.load("tract_core_cast", "input", "to")
-def load_cast(call: Invocation) -> tuple[Outlet, ...]:
-    """tract_core_cast(input, to)."""
-    return call.wire(Cast(dtype_named(call.string("to"))), call.tensor("input"))
-
-
 @NNEF.dump(*(op for op in _OPS if op.nnef and op is not Selu))
 def dump_unary(op: Unary, node: Node, out: Dump) -> None:
     """Write the operator of the op's name, with its attributes."""
@@ -484,12 +419,6 @@ def dump_is_inf(op: IsInf, node: Node, out: Dump) -> None:
     out.call("tract_core_is_inf", **signs)
 
 
-@NNEF.dump(Cast)
-def dump_cast(op: Cast, node: Node, out: Dump) -> None:
-    """Write tract_core_cast."""
-    out.call("tract_core_cast", to=dtype_name(op.to))
-
-
 def _import(kind: type[Unary]) -> Callable[[OnnxCall], tuple[Outlet, ...]]:
     def rule(call: OnnxCall) -> tuple[Outlet, ...]:
         values = {
@@ -528,11 +457,3 @@ def import_swish(call: OnnxCall) -> tuple[Outlet, ...]:
     if alpha != 1:
         call.refuse(f"alpha={alpha}", remedy="write it as Silu(alpha * x) / alpha")
     return call.wire(Silu(), call.input(0))
-
-
-@ONNX.rule("Cast", "CastLike")
-def import_cast(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Cast to the attribute `to`, CastLike to the dtype of its second input."""
-    like = call.operator == "CastLike"
-    to = call.fact(call.input(1)).dtype if like else call.dtype("to")
-    return call.wire(Cast(to), call.input(0))
