@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from tract_ref.approx import Comparison, compare
-from tract_ref.dim import evaluate, symbols
-from tract_ref.errors import EvalError, Refused
+from tract_ref.dim import evaluate, sym, symbols
+from tract_ref.errors import EvalError, Inconclusive, Refused
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Outlet
 from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
@@ -86,7 +86,7 @@ class Run:
 
     pulse: int
     outputs: tuple[OutputVerdict, ...]
-    refusal: Refused | None
+    refusal: Refused | Inconclusive | None
     receptive_field: int
     state_bytes: int
     pulsed: Pulsed | None
@@ -107,23 +107,30 @@ def inputs_for(model: Model, symbol: str, length: int, *, seed: int = 0) -> dict
     """Draw whole inputs of a batch model: normal floats, small integers, random booleans.
 
     Raises:
-        Refused: an input mentions a symbol other than the stream symbol.
+        EvalError: an input mentions a symbol other than the stream symbol.
     """
+    _require_bound(model, symbol)
     rng = np.random.default_rng(seed)
     drawn: dict[str, Tensor] = {}
     for outlet in model.inputs:
         fact = model.fact(outlet)
         name = model.nodes[outlet.node].name
-        others = sorted({s for dim in fact.shape for s in symbols(dim)} - {symbol})
-        if others:
-            raise Refused(
-                f"input {name!r} of fact {fact} has the free symbol {others[0]}",
-                stage="run",
-                remedy=f"set it with --set {others[0]}=1",
-            )
         shape = tuple(max(0, evaluate(dim, {symbol: length})) for dim in fact.shape)
         drawn[name] = _draw(rng, fact, shape)
     return drawn
+
+
+def _require_bound(model: Model, symbol: str) -> None:
+    for outlet in model.inputs:
+        fact = model.fact(outlet)
+        others = sorted({s for dim in fact.shape for s in symbols(dim)} - {symbol})
+        if others:
+            raise EvalError(
+                f"input {model.nodes[outlet.node].name!r} of fact {fact} has the free symbol "
+                f"{others[0]}",
+                stage="run",
+                remedy=f"set it with --set {others[0]}=1",
+            )
 
 
 def _draw(rng: np.random.Generator, fact: Fact, shape: tuple[int, ...]) -> Tensor:
@@ -217,7 +224,8 @@ def prove(
         pulse: source frames per turn.
         inputs: whole inputs; drawn when None.
         symbol: the stream symbol; by default the only symbol of the inputs.
-        length: length of drawn inputs, in source frames; by default receptive field + 3 pulses + 1.
+        length: length of drawn inputs, in source frames; by default receptive field + 3 pulses + 1,
+            as far as the assertions about the symbol admit it.
         seed: of the drawn inputs.
         approx: named tolerance.
         fast: use the fast kernels; False runs every op's `eval`, where streamed equals batch
@@ -228,16 +236,17 @@ def prove(
         The run; a refusal of the pulsifier is part of it, not an exception.
 
     Raises:
-        EvalError: the inputs do not fit the model.
-        Refused: inputs must be drawn but a symbol is not set.
+        EvalError: the inputs do not fit the model, or a symbol besides the stream's is not set.
+        InvalidModel: the pulse is not positive, or there is not one stream symbol.
     """
     try:
         pulsed = pulsify(model, pulse, symbol=symbol)
-    except Refused as refusal:
+    except (Refused, Inconclusive) as refusal:
         return Run(pulse, (), refusal, 0, 0, None)
     field = pulsed.receptive_field
+    _require_bound(pulsed.batch, pulsed.symbol)
     if inputs is None:
-        size = length if length is not None else field + 3 * pulse + 1
+        size = length if length is not None else _drawn_length(pulsed)
         inputs = inputs_for(pulsed.batch, pulsed.symbol, size, seed=seed)
     source = _source_frames(pulsed, inputs)
     batch = Plan(pulsed.batch, fast=fast).run(inputs, symbols={pulsed.symbol: source})
@@ -266,6 +275,13 @@ def prove(
         )
     state = _state_bytes(plan)
     return Run(pulse, tuple(verdicts), None, field, state, pulsed)
+
+
+def _drawn_length(pulsed: Pulsed) -> int:
+    """Return enough source frames for full and partial pulses, within the symbol's bounds."""
+    low, high = pulsed.batch.scope.bounds(sym(pulsed.symbol))
+    size = max(pulsed.receptive_field + 3 * pulsed.pulse + 1, low or 0)
+    return size if high is None else min(size, high)
 
 
 def _state_bytes(plan: Plan) -> int:

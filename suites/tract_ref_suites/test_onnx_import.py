@@ -15,6 +15,7 @@ from tract_ref.dim import parse_dim
 from tract_ref.errors import InvalidModel, MalformedFile, Refused, TractRefError
 from tract_ref.ir.model import Model
 from tract_ref.onnx_io.importer import read_onnx
+from tract_ref.onnx_io.table import ONNX
 from tract_ref_suites.onnx_graphs import (
     F32,
     I64,
@@ -166,12 +167,28 @@ def test_an_unread_attribute_may_hold_its_default(load: Load, ratio: float, acce
             load(proto)
 
 
-def test_an_output_that_no_rule_provides_is_refused(load: Load) -> None:
-    nodes = [node("Transpose", ["x"], ["y", "z"], name="t")]
-    with pytest.raises(
-        Refused, match=r'node "t" \(Transpose\): the output 1, \'z\', is not provided'
-    ):
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "words"),
+    [
+        (["x", "x", "x"], ["y"], "it has 3 inputs; the operator has 2"),
+        (["x"], ["y"], "it has 1 inputs; the operator has 2"),
+        (["x", "x"], ["y", "z"], "it has 2 outputs; the operator has 1"),
+    ],
+)
+def test_surplus_and_missing_inputs_and_outputs_are_malformed(
+    load: Load, inputs: list[str], outputs: list[str], words: str
+) -> None:
+    nodes = [node("Add", inputs, outputs, name="add")]
+    with pytest.raises(MalformedFile, match=rf'node "add" \(Add\): {words}'):
         load(model_of(nodes, [value("x", 2)], [output("y")]))
+
+
+def test_an_output_that_no_rule_provides_is_refused(load: Load) -> None:
+    proto = model_of([node("Dropout", ["x"], ["y", "z"], name="d")], [value("x", 2)], [output("y")])
+    words = r'read: node "d" \(Dropout\): the output 1, \'z\', is not provided'
+    one = ONNX.replaced("Dropout", lambda call: (call.input(0),))
+    with one, pytest.raises(Refused, match=words):
+        load(proto)
 
 
 @pytest.mark.parametrize(

@@ -37,20 +37,6 @@ _UFUNCS: dict[type[Binary], np.ufunc] = {
 }
 
 
-# Those that warn of infinities and overflow; the others are spared the cost of silence.
-_LOUD = (np.add, np.subtract, np.multiply, np.true_divide)
-
-
-def _quiet(step: Step) -> Step:
-    """Return the step without NumPy's warnings."""
-
-    def run() -> None:
-        with np.errstate(all="ignore"):
-            step()
-
-    return run
-
-
 def _reusable(facts: Concrete) -> int | None:
     """Return the first input of the output's shape and dtype: the kernel may write over it."""
     for slot, fact in enumerate(facts.inputs):
@@ -67,8 +53,7 @@ def _operand(array: Tensor, other: Tensor) -> Tensor:
 def _kernel(function: Callable[..., object], facts: Concrete) -> Compute:
     def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
         a, b = inputs
-        step = cast("Step", partial(function, _operand(a, b), _operand(b, a), out=outputs[0]))
-        return _quiet(step) if function in _LOUD else step
+        return cast("Step", partial(function, _operand(a, b), _operand(b, a), out=outputs[0]))
 
     return Compute(bind, in_place=_reusable(facts))
 

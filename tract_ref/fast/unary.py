@@ -50,24 +50,13 @@ SIGMOID_ULPS = 4
 """Largest absolute error of the fast Sigmoid against `eval`, in units of eps of the dtype."""
 
 
-def _quiet(step: Step) -> Step:
-    """Return the step without NumPy's warnings; tanh gives none and is spared the cost."""
-
-    def run() -> None:
-        with np.errstate(all="ignore"):
-            step()
-
-    return run
-
-
 def _is_plain(facts: Concrete) -> bool:
     return all(dtype != TDIM for _, dtype in (*facts.inputs, *facts.outputs))
 
 
 def _ufunc_kernel(function: Callable[..., object], *, in_place: bool = True) -> Compute:
     def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-        step = cast("Step", partial(function, inputs[0], outputs[0]))
-        return step if function is np.tanh else _quiet(step)
+        return cast("Step", partial(function, inputs[0], outputs[0]))
 
     return Compute(bind, in_place=0 if in_place else None)
 
@@ -114,7 +103,7 @@ def fast_silu(op: Unary, facts: Concrete) -> Compute:
             _sigmoid_into(x, half, gate)
             np.multiply(x, gate, out)
 
-        return _quiet(step)
+        return step
 
     return Compute(bind, in_place=0)
 
@@ -131,7 +120,7 @@ def fast_rsqrt(op: Unary, facts: Concrete) -> Compute:
             np.sqrt(x, out)
             np.divide(one, out, out)
 
-        return _quiet(step)
+        return step
 
     return Compute(bind, in_place=0)
 
@@ -151,7 +140,7 @@ def fast_leaky_relu(op: LeakyRelu, facts: Concrete) -> Compute:
             np.copyto(out, x)
             np.copyto(out, scaled, where=below)
 
-        return _quiet(step)
+        return step
 
     return Compute(bind, in_place=0)
 
@@ -186,7 +175,7 @@ def fast_erf(op: Unary, facts: Concrete) -> Compute | None:
         return None
 
     def bind(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Step:
-        return _quiet(partial(_Erf(outputs[0].shape).into, inputs[0], outputs[0]))
+        return partial(_Erf(outputs[0].shape).into, inputs[0], outputs[0])
 
     return Compute(bind, in_place=0)
 
@@ -209,6 +198,6 @@ def fast_gelu(op: Gelu, facts: Concrete) -> Compute | None:
             np.multiply(x, half, out)
             np.multiply(out, gate, out)
 
-        return _quiet(step)
+        return step
 
     return Compute(bind, in_place=0)

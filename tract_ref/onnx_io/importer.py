@@ -339,6 +339,7 @@ class _Importer:
         inputs = [self.values[value] if value else None for value in node.input]
         attributes: dict[str, Attribute] = {}
         try:
+            self._check_arity(node, opset)
             for proto in node.attribute:
                 if proto.name in attributes:
                     self.malformed(f"the attribute {proto.name!r} is given twice")
@@ -386,6 +387,19 @@ class _Importer:
             raise Refused(rule.reason, stage="read", node=name, op=node.op_type, remedy=rule.remedy)
         return rule, opset
 
+    def _check_arity(self, node: NodeProto, opset: int) -> None:
+        """Check the number of inputs and outputs against the standard, if it has the operator."""
+        schema = self._schema(node, opset)
+        if schema is None:
+            return
+        for what, seen, least, most in (
+            ("inputs", len(node.input), schema.min_input, schema.max_input),
+            ("outputs", len(node.output), schema.min_output, schema.max_output),
+        ):
+            if not least <= seen <= most:
+                wanted = str(least) if least == most else f"{least} to {most}"
+                self.malformed(f"it has {seen} {what}; the operator has {wanted}")
+
     def _plain(self, outlet: Outlet, name: str) -> Outlet:
         """Replace a constant tensor of dims without symbols by integers."""
         tensor = self.model.const_of(outlet)
@@ -411,14 +425,17 @@ class _Importer:
                 )
 
     def _default(self, node: NodeProto, opset: int, name: str) -> Attribute | None:
-        """Return the default that the standard gives an attribute, None when there is none."""
-        domain = "" if node.domain in _DEFAULT_DOMAINS else node.domain
-        if not defs.has(node.op_type, opset, domain):
-            return None
-        found = defs.get_schema(node.op_type, opset, domain).attributes.get(name)
+        """Return the default that the standard gives an attribute, if any."""
+        schema = self._schema(node, opset)
+        found = None if schema is None else schema.attributes.get(name)
         if found is None or not found.default_value.name:
             return None
         return read_attribute(found.default_value, self.tensors)
+
+    def _schema(self, node: NodeProto, opset: int) -> defs.OpSchema | None:
+        domain = "" if node.domain in _DEFAULT_DOMAINS else node.domain
+        known = defs.has(node.op_type, opset, domain)
+        return defs.get_schema(node.op_type, opset, domain) if known else None
 
     # Outputs
 

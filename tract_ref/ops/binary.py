@@ -270,7 +270,8 @@ _OPS: tuple[type[Binary], ...] = (
 def declutter_neutral(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """Neutral constants: x + 0, x * 1, … is x, where x already has the output's shape.
 
-    A float 0 is neutral in a sum of either sign, as in tract: only the sign of a zero can tell.
+    Differs from tract: a float 0 is only dropped where it is neutral for -0 as well (x + -0,
+    x - 0), because x + 0 turns -0 into 0.
     """
     for slot, neutral in enumerate(op.neutral):
         constant, other = ctx.model.const_of(node.inputs[slot]), node.inputs[1 - slot]
@@ -278,9 +279,16 @@ def declutter_neutral(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | None
             continue
         if ctx.model.fact(other).shape != node.outputs[0].shape:
             continue
-        if bool(np.all(constant == neutral)):
+        if bool(np.all(constant == neutral)) and not _moves_zero(op, constant):
             return ModelPatch.bypass(ctx.model, node, other)
     return None
+
+
+def _moves_zero(op: Binary, constant: Tensor) -> bool:
+    """Say whether a float zero added to (or subtracted from) -0 gives 0."""
+    if constant.dtype.kind != "f" or not isinstance(op, Add | Sub):
+        return False
+    return bool(np.any(np.signbit(constant) != isinstance(op, Add)))
 
 
 @DECLUTTER.rule(*(op for op in _OPS if op.idempotent))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tract_ref.dim import TDim, symbols
-from tract_ref.errors import Refused, TractRefError
+from tract_ref.errors import InvalidModel, Refused, TractRefError
 from tract_ref.ir.fact import Tensor, dims_tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source
 from tract_ref.ir.rules import Refusal
@@ -73,13 +73,13 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
     """Return the stream symbol: `wanted`, else the only symbol that the inputs mention.
 
     Raises:
-        Refused: no input mentions `wanted`; no candidate; two candidates.
+        InvalidModel: no input mentions `wanted`; no candidate; two candidates.
     """
     found = sorted({name for o in model.inputs for d in model.fact(o).shape for name in symbols(d)})
     if wanted is not None:
         if wanted not in found:
             known = ", ".join(found) or "none"
-            raise Refused(
+            raise InvalidModel(
                 f"no input has a dimension with {wanted!r} (symbols of the inputs: {known})",
                 stage=STAGE,
                 remedy="name one of these, or make a fixed dimension the symbol with --axis",
@@ -88,12 +88,12 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Refused(
+        raise InvalidModel(
             "no input has a symbolic dimension: nothing streams",
             stage=STAGE,
             remedy="make a dimension the stream symbol with --axis NAME=AXIS",
         )
-    raise Refused(
+    raise InvalidModel(
         f"two or more candidates for the stream symbol: {', '.join(found)}",
         stage=STAGE,
         remedy="choose one with --symbol, set the others with --set",
@@ -113,13 +113,14 @@ def pulsify(model: Model, pulse: int, *, symbol: str | None = None, version: int
         The pulsified model, decluttered, and where every batch wire went.
 
     Raises:
-        Refused: an op cannot stream; the error names the node, the reason and a remedy. Also when
-            the pulse is not positive, or no output streams.
+        Refused: an op cannot stream, or no output streams; the error names the node, the reason
+            and a remedy.
+        InvalidModel: the pulse is not positive, or there is not one stream symbol.
     """
     if version != 1:
         raise Refused(f"pulsifier version {version}", stage=STAGE, remedy="use version=1")
     if pulse <= 0:
-        raise Refused(
+        raise InvalidModel(
             f"pulse={pulse} frames", stage=STAGE, remedy="use a pulse of 1 or more frames"
         )
     name = stream_symbol(model, symbol)

@@ -131,12 +131,16 @@ class Session:
         """End the stream: complete the last pulse with filler, flush, and return the last frames.
 
         Raises:
-            EvalError: the session is already finished, or streaming inputs got unequal lengths.
+            EvalError: the session is already finished, an input that does not stream was never fed,
+                streaming inputs got unequal lengths, or the total breaks an assertion.
         """
         layout = self._layout()
         if self._finished:
             raise EvalError("finish after finish", remedy="start a new session")
+        self._require_static(layout, {})
         total = self._total_length(layout)
+        if self.plan.model.scope.holds({**self.symbols, layout.symbol: total}) is False:
+            raise broken_assertion(self.plan.model.scope, {layout.symbol: total})
         announced = self.symbols.get(layout.symbol)
         if announced is not None and announced != total:
             raise EvalError(f"{layout.symbol}={announced} was announced but {total} frames arrived")
@@ -180,35 +184,50 @@ class Session:
 
     def _take(self, inputs: Mapping[str, Tensor], layout: PulseShape) -> None:
         names = self.plan.model.input_names
-        for name in inputs:
-            if name not in names:
-                raise EvalError(
-                    f"no input is called {name!r}", remedy="inputs: " + ", ".join(names)
-                )
+        self._check_fed(inputs, layout)
         for name, axis in zip(names, layout.input_axes, strict=True):
             if axis < 0:
                 if name in inputs:
-                    self._static[name] = inputs[name]
-                elif name not in self._static:
-                    raise EvalError(
-                        f"input {name!r} is missing", remedy="feed it at the first push"
-                    )
+                    self._static[name] = inputs[name].copy()
                 continue
-            if name not in inputs:
-                raise EvalError(
-                    f"streaming input {name!r} is missing", remedy="feed it at every push"
-                )
-            fact = self.plan.input_facts[name]
             array = inputs[name]
-            wanted = (*fact.shape[:axis], array.shape[axis], *fact.shape[axis + 1 :])
-            if array.dtype != fact.dtype or array.shape != wanted:
-                got = f"{list(array.shape)} {array.dtype}"
-                raise EvalError(f"input {name!r} is {got}; its pulse is {fact}, any size on {axis}")
             held = self._pending.get(name)
             self._pending[name] = (
                 array.copy() if held is None else np.concatenate([held, array], axis)
             )
         self.received = self._lower_bound(layout, inputs)
+
+    def _check_fed(self, inputs: Mapping[str, Tensor], layout: PulseShape) -> None:
+        """Check all inputs of a push before any of them is taken."""
+        names = self.plan.model.input_names
+        for name in inputs:
+            if name not in names:
+                raise EvalError(
+                    f"no input is called {name!r}", remedy="inputs: " + ", ".join(names)
+                )
+        self._require_static(layout, inputs)
+        for name, axis in zip(names, layout.input_axes, strict=True):
+            if name not in inputs:
+                if axis < 0:
+                    continue
+                raise EvalError(
+                    f"streaming input {name!r} is missing", remedy="feed it at every push"
+                )
+            fact = self.plan.input_facts[name]
+            array = inputs[name]
+            shape = list(array.shape)
+            wanted = list(fact.concrete_shape({}))
+            if axis >= 0 and len(shape) == len(wanted):
+                wanted[axis] = shape[axis]
+            if array.dtype != fact.dtype or shape != wanted:
+                got = f"{shape} {array.dtype}"
+                rule = f"its pulse is {fact}, any size on {axis}" if axis >= 0 else f"it is {fact}"
+                raise EvalError(f"input {name!r} is {got}; {rule}")
+
+    def _require_static(self, layout: PulseShape, inputs: Mapping[str, Tensor]) -> None:
+        for name, axis in zip(self.plan.model.input_names, layout.input_axes, strict=True):
+            if axis < 0 and name not in inputs and name not in self._static:
+                raise EvalError(f"input {name!r} is missing", remedy="feed it at the first push")
 
     def _lower_bound(self, layout: PulseShape, inputs: Mapping[str, Tensor]) -> int:
         """Source frames that have arrived for certain, from the slowest streaming input."""
