@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tract_ref.dim import Dim
-from tract_ref.errors import MalformedFile
+from tract_ref.dim import Dim, symbols
+from tract_ref.errors import InvalidModel, MalformedFile
 from tract_ref.ir.check import check_model
 from tract_ref.ir.model import Model
 from tract_ref.nnef.reader import read_nnef
@@ -26,7 +26,7 @@ def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:
 
     Raises:
         MalformedFile: it cannot be read.
-        InvalidModel: it breaks a rule of the IR or of an op.
+        InvalidModel: it breaks a rule of the IR or of an op, or a symbol to replace is not in it.
         Refused: it is legal, but uses what tract_ref declines.
     """
     where = Path(path)
@@ -40,9 +40,22 @@ def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:
     else:
         model = read_nnef(where)
     if set:
+        _require_known(model, set)
         model = set_symbols(model, set)
     check_model(model, stage="read", facts=False)
     return model
+
+
+def _require_known(model: Model, values: Mapping[str, Dim]) -> None:
+    known = sorted(
+        model.scope.symbols.union(
+            *(symbols(d) for n in model.order() for f in n.outputs for d in f.shape)
+        )
+    )
+    for name in values:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise InvalidModel(f"no dimension has the symbol {name!r} (symbols: {listed})")
 
 
 def save(model: Model, path: str | Path) -> None:

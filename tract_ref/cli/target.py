@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-import numpy as np
 
-from tract_ref.dim import parse_dim
-from tract_ref.errors import EvalError, MalformedFile
+from tract_ref.dim import Dim, parse_dim
+from tract_ref.errors import EvalError, MalformedFile, TractRefError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Model
 from tract_ref.loading import load
 from tract_ref.passes.set_symbols import stream_axis
+from tract_ref.runtime.inputs import read_npz
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+_KINDS: dict[type, str] = {dict: "a table", list: "a list", str: "a string", int: "an integer"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
         name, separator, value = text.rpartition("=")
         if not separator or not name or not value:
             raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice", param_hint=option)
         found[name] = value
     return found
 
@@ -84,50 +88,81 @@ def open_target(
 
     Raises:
         MalformedFile: the model, `case.toml` or the inputs cannot be read.
+        EvalError: an input has no array.
     """
     settings = _case_settings(path)
-    model = load(path, set={n: parse_dim(v) for n, v in _pairs("--set", sets).items()})
+    values = {name: _dim(name, text) for name, text in _pairs("--set", sets).items()}
+    model = load(path, set=values)
     if axes:
         numbers: dict[str, int] = {}
         for name, text in _pairs("--axis", axes).items():
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise click.BadParameter(f"{text!r} is not an axis number", param_hint="--axis")
             numbers[name] = int(text)
         symbol = symbol or "S"
         model = stream_axis(model, symbol, numbers)
-    stream = cast("dict[str, Any]", settings.get("stream", {}))
     # Inputs of a case folder belong to the model as written; a new axis or value makes them void.
     bundle = inputs or (path / "io.npz" if path.is_dir() and not axes and not sets else None)
-    arrays = _read_inputs(bundle, model) if bundle is not None and bundle.exists() else None
-    if inputs is not None and not inputs.exists():
-        raise MalformedFile("no such file", file=str(inputs))
+    wanted = bundle is not None and (inputs is not None or bundle.exists())
     return Target(
         model,
-        symbol or stream.get("symbol"),
-        stream.get("length"),
-        tuple(stream.get("pulses", ())),
-        arrays,
-        str(settings.get("approx", "close")),
+        symbol or settings.symbol,
+        settings.length,
+        settings.pulses,
+        _read_inputs(bundle, model) if bundle is not None and wanted else None,
+        settings.approx,
     )
 
 
-def _case_settings(path: Path) -> dict[str, Any]:
+def _dim(name: str, text: str) -> Dim:
+    try:
+        value = parse_dim(text)
+    except TractRefError as error:
+        raise click.BadParameter(f"{name}={text}: {error.seen}", param_hint="--set") from None
+    if isinstance(value, int) and value < 0:
+        raise click.BadParameter(f"{name}={text} is negative", param_hint="--set")
+    return value
+
+
+@dataclass(frozen=True)
+class _Settings:
+    symbol: str | None = None
+    length: int | None = None
+    pulses: tuple[int, ...] = ()
+    approx: str = "close"
+
+
+def _case_settings(path: Path) -> _Settings:
     file = path / "case.toml"
     if not path.is_dir() or not file.exists():
-        return {}
+        return _Settings()
     try:
-        return tomllib.loads(file.read_text())
-    except tomllib.TOMLDecodeError as error:
+        found = tomllib.loads(file.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise MalformedFile(str(error), file=str(file)) from None
+
+    def entry(table: Mapping[str, Any], key: str, kind: type[T], default: T | None) -> T | None:
+        value = table.get(key, default)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            wanted = _KINDS[kind]
+            raise MalformedFile(f"{key} = {value!r} where {wanted} is expected", file=str(file))
+        return value
+
+    stream = cast("dict[str, Any]", entry(found, "stream", dict, None) or {})
+    pulses = cast("list[object]", entry(stream, "pulses", list, None) or [])
+    if not all(isinstance(pulse, int) for pulse in pulses):
+        raise MalformedFile(f"pulses = {pulses} where integers are expected", file=str(file))
+    return _Settings(
+        entry(stream, "symbol", str, None),
+        entry(stream, "length", int, None),
+        tuple(cast("list[int]", pulses)),
+        entry(found, "approx", str, "close") or "close",
+    )
 
 
 def _read_inputs(path: Path, model: Model) -> dict[str, Tensor]:
     """Return the model's inputs from an `.npz` file; other arrays in it are expected outputs."""
-    try:
-        with np.load(path, allow_pickle=False) as bundle:
-            arrays = {name: bundle[name] for name in bundle.files}
-    except (OSError, ValueError) as error:
-        raise MalformedFile(f"not a readable .npz: {error}", file=str(path)) from None
+    arrays = read_npz(path)
     missing = [name for name in model.input_names if name not in arrays]
     if missing:
         raise EvalError(f"{path} has no array for the input {missing[0]!r}")

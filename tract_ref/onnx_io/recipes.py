@@ -231,7 +231,10 @@ def import_split(call: OnnxCall) -> tuple[Outlet, ...]:
     """
     data = call.input(0)
     shape = call.fact(data).shape
-    axis = call.integer("axis", 0) % len(shape)
+    axis = call.integer("axis", 0)
+    if not -len(shape) <= axis < len(shape):
+        call.malformed(f"axis={axis} for an input {call.fact(data)}")
+    axis %= len(shape)
     dim, count = shape[axis], call.output_count
     sizes: tuple[Dim, ...] = ()
     if call.optional(1) is not None:

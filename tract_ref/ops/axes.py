@@ -421,8 +421,12 @@ def import_transpose(call: OnnxCall) -> tuple[Outlet, ...]:
 
 def _axes_of(call: OnnxCall, rank: int) -> list[int] | None:
     """Return the axes, an attribute before opset 13 and an input since; None when absent."""
+    axes: list[int] = []
     if call.optional(1) is not None:
-        axes = [int(axis) for axis in call.dims(1) if isinstance(axis, int)]
+        for axis in call.dims(1):
+            if not isinstance(axis, int):
+                call.refuse(f"the axis {axis} is not a number", remedy="name the axes by numbers")
+            axes.append(axis)
     elif call.has("axes"):
         axes = list(call.integers("axes"))
     else:

@@ -14,7 +14,7 @@ from typing import ClassVar, NoReturn, cast
 
 import numpy as np
 
-from tract_ref.dim import Dim, TDim, evaluate, symbols
+from tract_ref.dim import Dim, TDim
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, Fact, Tensor
@@ -117,16 +117,6 @@ class StreamConcat(Op):
         """Return the counter at frame 0."""
         return StreamConcatState()
 
-    def _end(self, turn: Turn) -> int | None:
-        """Return the end as soon as no later end of stream can move it, else None."""
-        known = turn.known(self.end)
-        if known is not None or not turn.symbol or set(symbols(self.end)) != {turn.symbol}:
-            return known
-        least = evaluate(self.end, {turn.symbol: turn.received})
-        # Lengths never shrink when S grows: equal at a huge S means constant from here on.
-        most = evaluate(self.end, {turn.symbol: turn.received + (1 << 60)})
-        return least if least == most else None
-
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Overwrite what of the prefix and suffix falls into this turn, advance the counter."""
         state = cast("StreamConcatState", turn.state)
@@ -135,7 +125,7 @@ class StreamConcat(Op):
         state.position += out.shape[self.axis]
         if self.before:
             self._write(out, inputs[1], self.begin - self.before - position)
-        end = self._end(turn) if self.after else None
+        end = turn.settled(self.end) if self.after else None
         if end is not None:
             self._write(out, inputs[-1], end - position)
         return (out,)
@@ -223,8 +213,18 @@ PULSIFY_V1.refuse(
 )
 
 
-def _converted(call: Invocation | OnnxCall, wires: Sequence[Outlet]) -> tuple[Outlet, ...]:
-    """Bring integer constants to the dtype of the others: numbers next to dims become dims."""
+def _cast(call: Invocation | OnnxCall, number: int, tensor: Tensor) -> Outlet:
+    name = call.model.unique_name(f"{call.name}.cast{number}")
+    return call.model.add_const(name, tensor)
+
+
+def _converted(
+    call: Invocation | OnnxCall, wires: Sequence[Outlet], *, any_type: bool
+) -> tuple[Outlet, ...]:
+    """Bring constants to the dtype of the others: numbers next to dims become dims.
+
+    With `any_type` constants of any type are cast to that of the first value, as NNEF says.
+    """
     facts = [call.fact(wire) for wire in wires]
     wanted = TDIM if any(fact.dtype == TDIM for fact in facts) else facts[0].dtype
     results: list[Outlet] = []
@@ -233,14 +233,15 @@ def _converted(call: Invocation | OnnxCall, wires: Sequence[Outlet]) -> tuple[Ou
             results.append(wire)
         elif fact.const is None:
             _refuse_cast(call, number, fact, facts[0])
-        elif wanted == TDIM:
+        elif wanted == TDIM and fact.dtype.kind in "iu":
             dims = np.empty(fact.const.shape, TDIM)
             for index, value in np.ndenumerate(fact.const):
                 dims[index] = int(value)
-            results.append(call.model.add_const(f"{call.name}.cast{number}", dims))
+            results.append(_cast(call, number, dims))
+        elif not any_type:
+            _refuse_cast(call, number, fact, facts[0])
         else:
-            cast_ = fact.const.astype(wanted)
-            results.append(call.model.add_const(f"{call.name}.cast{number}", cast_))
+            results.append(_cast(call, number, fact.const.astype(wanted)))
     return tuple(results)
 
 
@@ -251,7 +252,9 @@ def _refuse_cast(call: Invocation | OnnxCall, slot: int, fact: Fact, first: Fact
 @NNEF.load("concat", "values", "axis")
 def load_concat(call: Invocation) -> tuple[Outlet, ...]:
     """concat(values, axis): constants are cast to the type of the first value."""
-    return call.wire(Concat(call.integer("axis")), *_converted(call, call.tensors("values")))
+    return call.wire(
+        Concat(call.integer("axis")), *_converted(call, call.tensors("values"), any_type=True)
+    )
 
 
 @NNEF.dump(Concat)
@@ -270,7 +273,7 @@ NNEF.refuse_dump(
 @ONNX.rule("Concat")
 def import_concat(call: OnnxCall) -> tuple[Outlet, ...]:
     """Concat; numbers next to dims (shape arithmetic) become dims."""
-    wires = _converted(call, call.inputs())
+    wires = _converted(call, call.inputs(), any_type=False)
     rank = call.fact(wires[0]).rank
     axis = call.integer("axis")
     if not -rank <= axis < rank:

@@ -54,7 +54,8 @@ class Gather(Op):
         rows = np.where(rows < 0, rows + size, rows)
         outside = (rows < 0) | (rows >= size)
         if not outside.any():
-            return (np.take(data, rows, self.axis),)
+            # A single element of a tensor of dims comes back bare, not as an array of rank 0.
+            return (np.asarray(np.take(data, rows, self.axis), data.dtype),)
         if not turn.symbol:
             bad = int(rows[outside].ravel()[0])
             raise EvalError(

@@ -439,6 +439,11 @@ def import_slice(call: OnnxCall) -> tuple[Outlet, ...]:
         given = call.dims(3) if call.optional(3) is not None else tuple(range(len(starts)))
         axes = tuple(int(axis) for axis in given if isinstance(axis, int))
         steps = call.dims(4) if call.optional(4) is not None else (1,) * len(starts)
+    if not len(axes) == len(starts) == len(ends) == len(steps):
+        call.malformed(
+            f"{len(starts)} starts, {len(ends)} ends, {len(axes)} axes, {len(steps)} steps; "
+            "there is one of each per sliced axis"
+        )
     parts: list[tuple[int, Dim, Dim, int]] = []
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if not -len(shape) <= axis < len(shape) or isinstance(step, TDim) or not step:

@@ -141,8 +141,15 @@ NNEF.refuse_dump(
 @ONNX.rule("Identity", "Dropout")
 def import_identity(call: OnnxCall) -> tuple[Outlet, ...]:
     """Identity; Dropout at inference, whose mask output is not provided."""
-    if call.wants_output(1):
+    if call.operator == "Dropout" and call.wants_output(1):
         call.refuse("the mask output of Dropout is used", remedy="export the model for inference")
+    training = call.const(2) if call.input_count > 2 else None
+    if (
+        call.input_count > 2
+        and call.optional(2) is not None
+        and (training is None or training.any())
+    ):
+        call.refuse("Dropout in training mode", remedy="export the model for inference")
     return call.wire(Identity(), call.input(0))
 
 

@@ -16,6 +16,7 @@ from tract_ref.errors import EvalError
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.runtime.frame import Frame
+from tract_ref.runtime.inputs import broken_assertion
 from tract_ref.runtime.state import Session
 
 _CACHED_FRAMES = 4
@@ -107,7 +108,8 @@ class Plan:
         """Match input arrays with the input facts and return the symbol values.
 
         Raises:
-            EvalError: an input is missing or unknown, or its dtype or shape does not match.
+            EvalError: an input is missing or unknown, its dtype or shape does not match, or a
+                symbol value breaks an assertion of the model.
         """
         unknown = [name for name in inputs if name not in self.input_facts]
         if unknown:
@@ -118,6 +120,9 @@ class Plan:
             if name not in inputs:
                 raise EvalError(f"input {name!r} is missing", remedy=f"feed an array of {fact}")
             _match(name, fact, inputs[name], bindings)
+        # Raw turns of a pulsified model announce the end late: only the whole stream has a length.
+        if self.streaming is None and self.model.scope.holds(bindings) is False:
+            raise broken_assertion(self.model.scope, bindings)
         return bindings
 
     def frame(self, bindings: Mapping[str, int]) -> Frame:

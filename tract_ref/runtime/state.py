@@ -21,6 +21,7 @@ from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import OpState, Turn
 from tract_ref.runtime.frame import run_plain
+from tract_ref.runtime.inputs import broken_assertion, read_npz
 
 if TYPE_CHECKING:
     from tract_ref.runtime.plan import Plan, PulseShape
@@ -423,32 +424,54 @@ class Session:
                 arrays[f"ready/{name}"] = parts[-1]  # `_certain` leaves one array at most
             arrays[f"count/{name}"] = np.asarray([self._raw[name], self._given[name]], np.int64)
         arrays |= {f"symbol/{k}": np.asarray(v, np.int64) for k, v in self.symbols.items()}
-        np.savez(path, counters=counters, **arrays)  # pyright: ignore[reportArgumentType]
+        model = np.asarray(self._signature())
+        # Through a handle: given a path, NumPy would append `.npz` to it.
+        with Path(path).open("wb") as file:
+            np.savez(file, model=model, counters=counters, **arrays)  # pyright: ignore[reportArgumentType]
 
     def load(self, path: Path) -> None:
-        """Continue from a file that `save` wrote.
+        """Continue from a file that `save` wrote; on an error the session stays as it was.
 
         Raises:
+            MalformedFile: the file cannot be read.
             EvalError: the file belongs to another model.
         """
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        arrays = read_npz(path)
+        saved = str(arrays.pop("model", ""))
+        if saved != self._signature():
+            raise EvalError(
+                f"{path} holds the state of {saved or 'no session'}; this is {self._signature()}",
+                remedy="load it into a session of the model that saved it",
+            )
+        fresh = Session(self.plan, {})
         counters = arrays.pop("counters")
-        self.turns, self.received = int(counters[0]), int(counters[1])
-        self._finished = bool(counters[2])
+        fresh.turns, fresh.received = int(counters[0]), int(counters[1])
+        fresh._finished = bool(counters[2])
         states: dict[str, Tensor] = {}
         for key, value in arrays.items():
             kind, _, name = key.partition("/")
             if kind == "state":
                 states[name] = value
             elif kind == "pending":
-                self._pending[name] = value
+                fresh._pending[name] = value
             elif kind == "static":
-                self._static[name] = value
+                fresh._static[name] = value
             elif kind == "ready":
-                self._ready[name] = [value]
+                fresh._ready[name] = [value]
             elif kind == "count":
-                self._raw[name], self._given[name] = int(value[0]), int(value[1])
+                fresh._raw[name], fresh._given[name] = int(value[0]), int(value[1])
             elif kind == "symbol":
-                self.symbols[name] = int(value)
-        self.restore_arrays(states)
+                fresh.symbols[name] = int(value)
+        fresh.restore_arrays(states)
+        vars(self).update(vars(fresh))
+
+    def _signature(self) -> str:
+        """Return what a saved state must agree on: pulse, inputs, outputs, nodes with state."""
+        model = self.plan.model
+        layout = self.plan.streaming
+        inputs = ", ".join(f"{name}: {fact}" for name, fact in self.plan.input_facts.items())
+        facts = zip(model.output_names, model.outputs, strict=True)
+        outputs = ", ".join(f"{name}: {model.fact(outlet)}" for name, outlet in facts)
+        kept = ", ".join(node.name for node in self.plan.stateful)
+        pulse = f"pulse {layout.pulse}, " if layout is not None else ""
+        return f"{pulse}{inputs} -> {outputs}, state of [{kept}]"

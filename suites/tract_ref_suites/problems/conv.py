@@ -344,9 +344,6 @@ ERRORS: dict[str, ErrorCase] = {
     "Conv-kernel-streams": _refused(
         Conv(_window(), 1), "1,2,9,f32", "S,2,3,f32", starts="its kernel streams"
     ),
-    "Conv-bias-streams": _refused(
-        Conv(_window(), 1), "1,2,9,f32", "S,2,3,f32", "S,f32", starts="its kernel streams"
-    ),
     "Conv-window-rank": _invalid(
         Conv(_window(), 1), "1,2,S,3,f32", _W, starts="windows over 1 spatial axes, data of rank 4"
     ),

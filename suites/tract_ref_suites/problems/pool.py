@@ -1,0 +1,308 @@
+"""Pools: largest value, sum and average, with padding, ceil mode and cropped streams."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tract_ref.approx import Array
+from tract_ref.errors import InvalidModel, Refused
+from tract_ref.ir.model import Model, Outlet
+from tract_ref.ir.op import Op
+from tract_ref.ops.pool import MaxPool, PoolMean, SumPool
+from tract_ref.stream.window import SameUpper, Valid, WindowSpec, explicit
+from tract_ref_suites.problems.base import (
+    ErrorCase,
+    Problem,
+    Streamed,
+    Values,
+    facts,
+    pulsing,
+    single,
+    wiring,
+)
+from tract_ref_suites.strategies.shapes import crops, lengths, placed, pulses
+from tract_ref_suites.strategies.tensors import values
+from tract_ref_suites.strategies.windows import Along, plain_windows, window_spec, windows
+
+
+def pooled(
+    data: Array, axes: tuple[Along, ...], fold: Callable[[list[float], int, int], float]
+) -> Array:
+    """Pool window by window.
+
+    Args:
+        data: [N, C, spatial..].
+        axes: windows per spatial axis.
+        fold: from the values inside the data, how many positions are in the data or in its
+            padding, and how many positions a window has.
+    """
+    taps = [axis.taps(n) for axis, n in zip(axes, data.shape[2:], strict=True)]
+    sizes = data.shape[2:]
+    limits = [(-b, n + a) for (b, a), n in zip(_given_pads(axes, sizes), sizes, strict=True)]
+    out = np.zeros((*data.shape[:2], *(len(t) for t in taps)), np.float64)
+    for index in np.ndindex(*out.shape):
+        places = list(itertools.product(*(t[i] for t, i in zip(taps, index[2:], strict=True))))
+        inside = [p for p in places if all(0 <= i < n for i, n in zip(p, sizes, strict=True))]
+        counted = sum(
+            all(low <= i < high for i, (low, high) in zip(p, limits, strict=True)) for p in places
+        )
+        found = [float(data[(*index[:2], *place)]) for place in inside]
+        out[index] = fold(found, counted, len(places))
+    return out.astype(data.dtype)
+
+
+def _given_pads(axes: tuple[Along, ...], sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+    return [axis.pads(n) for axis, n in zip(axes, sizes, strict=True)]
+
+
+def _largest(found: list[float]) -> float:
+    if any(math.isnan(v) for v in found):
+        return math.nan
+    return max(found, default=-math.inf)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolProblem(Streamed):
+    """One pool of [N, C, spatial..].
+
+    Attributes:
+        along: windows per spatial axis.
+        kind: `max`, `sum` or `mean`.
+        counted: an average counts padding.
+    """
+
+    family = "pool"
+    along: tuple[Along, ...]
+    kind: str = "max"
+    counted: bool = False
+
+    @property
+    def op(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The op depends on the kind."""
+        return "MaxPool" if self.kind == "max" else "SumPool"
+
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
+        window = window_spec(self.along)
+        op: Op = MaxPool(window)
+        if self.kind != "max":
+            op = SumPool(window, self.counted, self.kind == "mean")
+        return model.wire("pool", op, (wire,))[0]
+
+    def oracle(self, data: Array) -> Array:
+        lowest = -math.inf if data.dtype.kind == "f" else float(np.iinfo(data.dtype).min)
+
+        def fold(found: list[float], counted: int, _: int) -> float:
+            if self.kind == "max":
+                return max(lowest, _largest(found)) if found else lowest
+            if self.kind == "sum":
+                return sum(found)
+            divisor = counted if self.counted else len(found)
+            return sum(found) / divisor if divisor else math.nan
+
+        return pooled(data, self.along, fold)
+
+    @property
+    def oracle_approx(self) -> str:
+        return "exact" if self.kind == "max" or self.values.is_exact else "close"
+
+    def least_delay(self, pulse: int) -> int | None:
+        early, late = (self.delay_for(end_sensitive=ends) for ends in (False, True))
+        return early if self.axis < 2 else self.along[self.axis - 2].least_delay(early, late)
+
+
+def _counts_what_hangs_over(window: Along) -> bool:
+    """Counted padding in ceil mode: what the last windows count is known only at the end."""
+    return window.ceil and isinstance(window.padding, tuple) and any(window.padding)
+
+
+@st.composite
+def pool_problems(
+    draw: st.DrawFn, *, kind: str = "max", spatial: int = 1, off_axis: bool = False
+) -> PoolProblem:
+    """Draw a pool that streams along one of its spatial axes, or along batch or channels."""
+    axis = draw(st.integers(0, 1)) if off_axis else draw(st.integers(2, 1 + spatial))
+    along = tuple(
+        draw(windows(ceil=True) if k + 2 == axis else plain_windows()) for k in range(spatial)
+    )
+    window = Along() if off_axis else along[axis - 2]
+    counted = kind == "mean" and draw(st.booleans())
+    sizes = draw(pulses(window.stride))
+    if counted and _counts_what_hangs_over(window):
+        sizes = ()
+    crop = draw(crops())
+    length = draw(lengths(window.stride, field=window.field + sum(crop)))
+    dtypes = {"max": ["f4", "i4", "u1", "f2"], "sum": ["f4", "i4"], "mean": ["f4", "f8"]}
+    palettes = ("integers", "normal", "special") if kind == "max" else ("integers", "normal")
+    others = tuple(draw(st.integers(1, 4)) for _ in range(spatial))
+    return PoolProblem(
+        shape=placed((1, draw(st.integers(1, 2)), *others), axis, length),
+        axis=axis,
+        sizes=sizes,
+        crop=crop,
+        along=along,
+        kind=kind,
+        counted=counted,
+        values=draw(values(palettes=palettes)),
+        dtype=draw(st.sampled_from(dtypes[kind])),
+    )
+
+
+@st.composite
+def delay_plus_pool(draw: st.DrawFn) -> PoolProblem:
+    """Draw spec/pulse.md 6.6: slice(delay..S), then a max pool; window, stride 1..4, delay 0..5."""
+    window, stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    delay = draw(st.integers(0, 5))
+    right = draw(st.integers(0, window - 1))
+    padding = draw(st.sampled_from(["valid", (window - 1 - right, right)]))
+    return PoolProblem(
+        shape=(1, 1, draw(st.integers(0, delay + window + 10))),
+        axis=2,
+        sizes=draw(pulses(stride, most=4)),
+        crop=(delay, 0),
+        along=(Along(window, stride, 1, padding),),
+        values=Values(draw(st.integers(0, 99))),
+    )
+
+
+STRATEGIES = {
+    "MaxPool-1d": pool_problems,
+    "MaxPool-2d": lambda: pool_problems(spatial=2),
+    "MaxPool-off-axis": lambda: pool_problems(off_axis=True),
+    "MaxPool-after-delay": delay_plus_pool,
+    "SumPool-sum": lambda: pool_problems(kind="sum"),
+    "SumPool-mean": lambda: pool_problems(kind="mean"),
+    "SumPool-mean-2d": lambda: pool_problems(kind="mean", spatial=2),
+    "SumPool-mean-off-axis": lambda: pool_problems(kind="mean", off_axis=True),
+}
+
+
+def _line(length: int, pulses: tuple[int, ...], along: Along, **rest: object) -> PoolProblem:
+    return PoolProblem(shape=(1, 1, length), axis=2, sizes=pulses, along=(along,), **rest)  # pyright: ignore[reportArgumentType]
+
+
+def _unit(
+    length: int, pulse: int, delay: int, stride: int, window: int, pad: tuple[int, int] | None
+) -> PoolProblem:
+    along = Along(window, stride, 1, "valid" if pad is None else pad)
+    return _line(length, (pulse,), along, crop=(delay, 0))
+
+
+_W3 = Along(3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolMeanProblem(Problem):
+    """The state-free division at the end of a streamed average: sums / counts."""
+
+    family = "pool"
+    op = "PoolMean"
+    frames: int
+
+    @property
+    def length(self) -> int:
+        return self.frames
+
+    @property
+    def pulses(self) -> tuple[int, ...]:
+        return ()
+
+    def model(self) -> Model:
+        return single(PoolMean(), *facts("1,2,S,f32", "1,1,S,f32"))
+
+    def inputs(self) -> dict[str, Array]:
+        counts = np.arange(self.frames, dtype=np.float32).reshape(1, 1, -1) + 1
+        return {"x0": Values().array((1, 2, self.frames)), "x1": counts}
+
+    def expected(self) -> dict[str, Array]:
+        sums, counts = self.inputs().values()
+        out = [[[v / k for v, k in zip(row, counts[0, 0], strict=True)] for row in sums[0]]]
+        return {"y0": np.array(out, np.float32).reshape(1, 2, self.frames)}
+
+
+HAND: dict[str, Problem] = {
+    "PoolMean-divides": PoolMeanProblem(frames=5),
+    "MaxPool-whole-axis": _line(8, (8,), _W3),
+    "MaxPool-one-frame": _line(1, (1, 4), Along(1)),
+    "MaxPool-empty-stream": _line(0, (1, 4), _W3),
+    "MaxPool-empty-stream-padded": _line(0, (1, 4), Along(3, 1, 1, (1, 1))),
+    "MaxPool-shorter-than-window": _line(2, (1, 4), _W3),
+    "MaxPool-pulse-longer-than-stream": _line(5, (16,), _W3),
+    "MaxPool-whole-pulses": _line(12, (4,), _W3),
+    "MaxPool-rest": _line(13, (4,), _W3),
+    "MaxPool-padding-never-wins": _line(5, (2,), Along(3, 1, 1, (1, 1)), values=Values(3)),
+    "MaxPool-ceil": _line(11, (2, 4), Along(2, 2, 1, "valid", ceil=True)),
+    "MaxPool-ceil-window-in-padding": _line(4, (3,), Along(2, 3, 1, (1, 2), ceil=True)),
+    "MaxPool-gaps-after-crop": _line(14, (3, 6), Along(2, 3), crop=(1, 0)),
+    "MaxPool-after-end-crop": _line(12, (4, 3, 1), Along(3, 1, 1, (0, 2)), crop=(0, 4)),
+    "MaxPool-basic": _unit(5, 2, 0, 1, 2, None),
+    "MaxPool-stride": _unit(3, 2, 0, 2, 1, None),
+    "MaxPool-misaligned-stride": _unit(2, 2, 1, 2, 1, None),
+    "MaxPool-overlap": _unit(2, 1, 0, 1, 2, None),
+    "MaxPool-overlap-realign": _unit(6, 2, 1, 2, 3, None),
+    "MaxPool-long-overlap-1": _unit(3, 1, 0, 1, 3, None),
+    "MaxPool-long-overlap-2": _unit(4, 1, 2, 1, 2, None),
+    "MaxPool-long-overlap-3": _unit(3, 2, 0, 2, 3, None),
+    "MaxPool-pad-right": _unit(2, 1, 0, 1, 2, (0, 1)),
+    "MaxPool-pad-right-2": _unit(3, 2, 1, 2, 2, (0, 1)),
+    "SumPool-mean-ignores-padding": _line(7, (1, 3), Along(3, 1, 1, (1, 1)), kind="mean"),
+    "SumPool-mean-counts-padding": _line(
+        7, (1, 3), Along(3, 1, 1, (2, 2)), kind="mean", counted=True
+    ),
+    "SumPool-mean-ceil": _line(7, (2, 4), Along(2, 2, 1, "valid", ceil=True), kind="mean"),
+    "SumPool-mean-counted-ceil": _line(
+        7, (2, 4), Along(2, 2, 1, "valid", ceil=True), kind="mean", counted=True
+    ),
+    "SumPool-mean-after-crops": _line(
+        13, (2, 4), Along(3, 2, 1, (1, 2)), kind="mean", crop=(1, 2)
+    ),
+    "SumPool-mean-empty-stream": _line(0, (2,), Along(3, 1, 1, (1, 1)), kind="mean"),
+}
+
+
+def _window(kernel: int = 3, stride: int = 1) -> WindowSpec:
+    return WindowSpec((kernel,), (stride,), (1,), (Valid(),))
+
+
+def _refused(op: Op, starts: str, *, text: str = "1,2,S,f32") -> ErrorCase:
+    attempt = pulsing(lambda: single(op, *facts(text)))
+    return ErrorCase(attempt, Refused, f'pulsify v1: node "op" ({op.name}): {starts}')
+
+
+def _invalid(op: Op, starts: str, *texts: str) -> ErrorCase:
+    return ErrorCase(wiring(op, *facts(*texts)), InvalidModel, f'node "op" ({op.name}): {starts}')
+
+
+_SAME = WindowSpec((3,), (2,), (1,), (SameUpper(),))
+_CEIL = WindowSpec((3,), (2,), (1,), (explicit(1, 1, ceil=True),))
+
+ERRORS: dict[str, ErrorCase] = {
+    "MaxPool-stride": _refused(MaxPool(_window(3, 3)), "pulse=4 brings 4 frames on axis 2, not a"),
+    "MaxPool-same-stride": _refused(MaxPool(_SAME), "SAME padding with stride=2"),
+    "SumPool-same-stride": _refused(SumPool(_SAME, False, True), "SAME padding with stride=2"),
+    "SumPool-counted-ceil": _refused(
+        SumPool(_CEIL, True, True), "counted padding in ceil mode on the stream axis"
+    ),
+    "PoolMean-state": ErrorCase(
+        pulsing(lambda: PoolMeanProblem(frames=4).model()),
+        Refused,
+        'pulsify v1: node "op" (PoolMean): is part of a streamed average pool',
+        refusal="PULSIFY_V1:PoolMean",
+    ),
+    "MaxPool-rank": _invalid(MaxPool(_window()), "windows over 1 spatial axes", "1,S,f32"),
+    "MaxPool-dims": _invalid(MaxPool(_window()), "data 1,2,S,tdim", "1,2,S,tdim"),
+    "MaxPool-stride-zero": _invalid(MaxPool(_window(3, 0)), "stride=[0]", "1,2,S,f32"),
+    "MaxPool-negative-padding": _invalid(
+        MaxPool(WindowSpec((3,), (1,), (1,), (explicit(-1, 0),))), "padding=-1:0", "1,2,S,f32"
+    ),
+    "SumPool-bools": _invalid(SumPool(_window(), False, False), "data 1,2,S,bool", "1,2,S,bool"),
+    "SumPool-mean-of-integers": _invalid(
+        SumPool(_window(), False, True), "data 1,2,S,i32; a sum needs", "1,2,S,i32"
+    ),
+    "PoolMean-counts": _invalid(PoolMean(), "counts 1,2,S,f32", "1,2,S,f32", "1,2,S,f32"),
+}

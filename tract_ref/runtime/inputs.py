@@ -1,0 +1,39 @@
+"""Arrays and symbol values that come from outside: read with an error that says what is wrong."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from tract_ref.dim import Scope
+from tract_ref.errors import EvalError, MalformedFile
+from tract_ref.ir.fact import Tensor
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """Return the arrays of an `.npz` file.
+
+    Raises:
+        MalformedFile: it is missing, damaged, or holds pickled objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, NpzFile):
+                raise MalformedFile("one array, not an .npz of named arrays", file=str(path))
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise MalformedFile("no such file", file=str(path)) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise MalformedFile(f"not a readable .npz: {error}", file=str(path)) from None
+
+
+def broken_assertion(scope: Scope, bindings: Mapping[str, int]) -> EvalError:
+    """Return the error for symbol values that an assertion of the model excludes."""
+    values = ", ".join(f"{name}={value}" for name, value in sorted(bindings.items()))
+    rules = ", ".join(str(a) for a in scope.assertions if a.holds(bindings) is False)
+    return EvalError(f"{values} breaks the assertion {rules} of the model")
