@@ -20,6 +20,7 @@ from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Outlet
 from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
 from tract_ref.runtime.plan import Plan
+from tract_ref.runtime.state import Session
 
 Kind = Literal["exact", "within", "wrong", "refused"]
 Progress = Callable[[int, int], None]
@@ -147,6 +148,7 @@ def stream(
     inputs: Mapping[str, Tensor],
     chunks: Sequence[int],
     *,
+    session: Session | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Feed whole inputs chunk by chunk and return the outputs, delay cut and joined.
@@ -155,6 +157,7 @@ def stream(
         plan: plan of a pulsified model.
         inputs: whole inputs.
         chunks: frames per push, on the stream axis of the first streaming input.
+        session: a fresh session of the plan, to look at its state afterwards; made when None.
         progress: called after each push with the number done and the number of chunks.
 
     Raises:
@@ -163,7 +166,7 @@ def stream(
     layout = plan.streaming
     if layout is None:
         raise EvalError("the plan is not of a pulsified model")
-    session = plan.session()
+    session = plan.session() if session is None else session
     parts: dict[str, list[Tensor]] = {name: [] for name in plan.model.output_names}
     axes = dict(zip(plan.model.output_names, layout.output_axes, strict=True))
     streaming = {
@@ -253,7 +256,9 @@ def prove(
     plan = Plan(pulsed.model, fast=fast)
     total = _leading_frames(plan, inputs)
     per_push = _frames_per_push(plan)
-    streamed = stream(plan, inputs, regular_chunks(total, per_push), progress=progress)
+    session = plan.session()
+    chunks = regular_chunks(total, per_push)
+    streamed = stream(plan, inputs, chunks, session=session, progress=progress)
     verdicts: list[OutputVerdict] = []
     wrong: Divergence | None = None
     for slot, name in enumerate(pulsed.model.output_names):
@@ -273,8 +278,7 @@ def prove(
                 wrong if kind == "wrong" else None,
             )
         )
-    state = _state_bytes(plan)
-    return Run(pulse, tuple(verdicts), None, field, state, pulsed)
+    return Run(pulse, tuple(verdicts), None, field, session.state_bytes, pulsed)
 
 
 def _drawn_length(pulsed: Pulsed) -> int:
@@ -282,13 +286,6 @@ def _drawn_length(pulsed: Pulsed) -> int:
     low, high = pulsed.batch.scope.bounds(sym(pulsed.symbol))
     size = max(pulsed.receptive_field + 3 * pulsed.pulse + 1, low or 0)
     return size if high is None else min(size, high)
-
-
-def _state_bytes(plan: Plan) -> int:
-    """Bytes of the state after one turn, when every buffer has its size."""
-    session = plan.session()
-    session.turn({n: np.zeros(f.concrete_shape({}), f.dtype) for n, f in plan.input_facts.items()})
-    return session.state_bytes
 
 
 def _source_frames(pulsed: Pulsed, inputs: Mapping[str, Tensor]) -> int:

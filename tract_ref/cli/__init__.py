@@ -11,7 +11,8 @@ import traceback
 
 import click
 
-from tract_ref.errors import InternalError, TractRefError
+from tract_ref import __version__
+from tract_ref.errors import Inconclusive, InternalError, Refused, TractRefError
 
 EXIT_EQUAL, EXIT_DIFFERENT, EXIT_REFUSED, EXIT_BAD_INPUT, EXIT_INTERNAL = 0, 1, 2, 3, 4
 # Over several outputs or pulses the first of these that occurs is the status.
@@ -53,7 +54,7 @@ def _plugins() -> tuple[importlib.metadata.EntryPoint, ...]:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="tract_ref")
+@click.version_option(version=__version__, prog_name="tract-ref")
 def cli() -> None:
     """Tell whether a model can stream, with what delay and what state, and prove it."""
 
@@ -62,8 +63,7 @@ def status_of(error: BaseException) -> int:
     """Return the exit status that an error stands for."""
     if isinstance(error, InternalError) or not isinstance(error, TractRefError):
         return EXIT_INTERNAL
-    name = type(error).__name__
-    return EXIT_REFUSED if name in ("Refused", "Inconclusive") else EXIT_BAD_INPUT
+    return EXIT_REFUSED if isinstance(error, Refused | Inconclusive) else EXIT_BAD_INPUT
 
 
 def worst_status(statuses: list[int]) -> int:

@@ -13,8 +13,17 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from tract_ref.cli import EXIT_BAD_INPUT, EXIT_DIFFERENT, EXIT_EQUAL, EXIT_REFUSED, worst_status
+from tract_ref.cli import (
+    EXIT_BAD_INPUT,
+    EXIT_DIFFERENT,
+    EXIT_EQUAL,
+    EXIT_INTERNAL,
+    EXIT_REFUSED,
+    status_of,
+    worst_status,
+)
 from tract_ref.cli.target import Target, model_options, open_target
+from tract_ref.errors import TractRefError
 from tract_ref.prove import Divergence, OutputVerdict, Run, prove
 
 DEFAULT_PULSE = 8
@@ -26,12 +35,37 @@ _STATUS = {
 }
 
 
+_VERDICTS = {
+    EXIT_EQUAL: "equal",
+    EXIT_DIFFERENT: "wrong",
+    EXIT_REFUSED: "refused",
+    EXIT_BAD_INPUT: "bad input",
+    EXIT_INTERNAL: "internal",
+}
+# Piped output has no width of its own; facts of a deep model need more than the default of 80.
+_PIPED_WIDTH = 240
+
+
 @dataclass(frozen=True)
 class _Options:
     length: int | None
-    seed: int
+    seed: int | None
     exact: bool
-    explain: bool
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One pulse: a run, or the error that stopped it."""
+
+    pulse: int
+    run: Run | None
+    error: TractRefError | None
+
+    @property
+    def status(self) -> int:
+        if self.run is None:
+            return status_of(self.error) if self.error is not None else EXIT_INTERNAL
+        return _STATUS[self.run.verdict]
 
 
 @click.command()
@@ -41,7 +75,9 @@ class _Options:
 )
 @click.option("--length", type=int, metavar="N", help="Source frames of drawn inputs.")
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help="Whole inputs, as .npz.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of drawn inputs.")
+@click.option(
+    "--seed", type=click.IntRange(0), metavar="N", help="Seed of drawn inputs, 0 if none."
+)
 @click.option(
     "--exact", is_flag=True, help="Run every op's plain definition and demand equality of bits."
 )
@@ -55,7 +91,7 @@ def check(
     pulses: tuple[int, ...],
     length: int | None,
     inputs: Path | None,
-    seed: int,
+    seed: int | None,
     exact: bool,
     explain: bool,
     as_json: bool,
@@ -70,31 +106,54 @@ def check(
             raise click.BadParameter(f"{pulse} is not positive", param_hint="--pulse")
     if length is not None and length < 0:
         raise click.BadParameter(f"{length} is negative", param_hint="--length")
-    target = open_target(model, symbol=symbol, axes=axes, sets=sets, inputs=inputs)
-    options = _Options(length, seed, exact, explain)
+    if inputs is not None and (length is not None or seed is not None):
+        raise click.UsageError("--length and --seed are for drawn inputs; leave out --input")
+    try:
+        target = open_target(model, symbol=symbol, axes=axes, sets=sets, inputs=inputs)
+    except TractRefError as error:
+        if as_json:
+            click.echo(json.dumps(_report(symbol, [], status_of(error)), indent=1))
+        raise
+    options = _Options(length, seed, exact)
     chosen = pulses or target.pulses or (DEFAULT_PULSE,)
-    runs = [_run(target, pulse, options, quiet=as_json) for pulse in chosen]
-    status = worst_status([_STATUS[run.verdict] for run in runs])
+    attempts = [_attempt(target, pulse, options, quiet=as_json) for pulse in chosen]
+    status = worst_status([attempt.status for attempt in attempts])
     if as_json:
-        click.echo(json.dumps(_report(target, runs, status), indent=1))
+        click.echo(json.dumps(_report(target.symbol, attempts, status), indent=1))
     else:
-        _print(runs, explain)
+        _print([attempt.run for attempt in attempts if attempt.run is not None], explain)
+    # Most errors are about the model or its inputs and come once per pulse.
+    for message in dict.fromkeys(_message(attempt.error) for attempt in attempts if attempt.error):
+        click.echo(message, err=True)
     return status
+
+
+def _message(error: TractRefError) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _attempt(target: Target, pulse: int, options: _Options, *, quiet: bool) -> _Attempt:
+    try:
+        return _Attempt(pulse, _run(target, pulse, options, quiet=quiet), None)
+    except TractRefError as error:
+        return _Attempt(pulse, None, error)
 
 
 def _run(target: Target, pulse: int, options: _Options, *, quiet: bool) -> Run:
     console = Console(stderr=True)
-    inputs = target.inputs if options.length is None else None
+    drawn = options.length is not None or options.seed is not None
+    # Bits are promised of the plain definitions only; fast kernels may add in another order.
+    approx = "close" if target.approx == "exact" else target.approx
     with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(f"pulse {pulse}", total=None)
         return prove(
             target.model,
             pulse,
-            inputs,
+            None if drawn else target.inputs,
             symbol=target.symbol,
-            length=options.length if options.length is not None else None,
-            seed=options.seed,
-            approx="exact" if options.exact else target.approx,
+            length=options.length if options.length is not None else target.length,
+            seed=options.seed or 0,
+            approx="exact" if options.exact else approx,
             fast=not options.exact,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -102,6 +161,8 @@ def _run(target: Target, pulse: int, options: _Options, *, quiet: bool) -> Run:
 
 def _print(runs: list[Run], explain: bool) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPED_WIDTH)
     for run in runs:
         if run.refusal is not None:
             console.print(Text(f"pulse {run.pulse}: REFUSED {run.refusal}"), soft_wrap=True)
@@ -158,25 +219,24 @@ def _explain(console: Console, run: Run) -> None:
     console.print(table)
 
 
-def _report(target: Target, runs: list[Run], status: int) -> dict[str, Any]:
-    proven = [run for run in runs if run.pulsed is not None]
-    first = proven[0] if proven else None
-    verdicts = {EXIT_EQUAL: "equal", EXIT_DIFFERENT: "wrong", EXIT_REFUSED: "refused"}
+def _report(symbol: str | None, attempts: list[_Attempt], status: int) -> dict[str, Any]:
+    runs = [attempt.run for attempt in attempts]
+    first = next((run for run in runs if run is not None and run.pulsed is not None), None)
     return {
         "schema": "tract-ref.check/1",
-        "verdict": verdicts.get(status, "bad input" if status == EXIT_BAD_INPUT else "internal"),
+        "verdict": _VERDICTS[status],
         "exit": status,
-        "symbol": first.pulsed.symbol if first and first.pulsed else target.symbol,
+        "symbol": first.pulsed.symbol if first and first.pulsed else symbol,
         "receptive_field": first.receptive_field if first else None,
         "state_bytes": first.state_bytes if first else None,
-        "runs": [_run_report(run) for run in runs],
+        "runs": [_run_report(attempt) for attempt in attempts],
     }
 
 
-def _run_report(run: Run) -> dict[str, Any]:
-    refusal = run.refusal
+def _run_report(attempt: _Attempt) -> dict[str, Any]:
+    refusal = attempt.error if attempt.run is None else attempt.run.refusal
     return {
-        "pulse": run.pulse,
+        "pulse": attempt.pulse,
         "outputs": [
             {
                 "name": output.name,
@@ -187,7 +247,7 @@ def _run_report(run: Run) -> dict[str, Any]:
                 "max_ulp": output.max_ulp,
                 "first": _first_report(output.first),
             }
-            for output in run.outputs
+            for output in (attempt.run.outputs if attempt.run is not None else ())
         ],
         "refusal": None
         if refusal is None
@@ -208,6 +268,6 @@ def _first_report(first: Divergence | None) -> dict[str, Any] | None:
         "wire": first.wire,
         "pulse": first.pulse,
         "index": list(first.index),
-        "batch": str(first.batch),
-        "streamed": str(first.streamed),
+        "batch": None if first.batch is None else str(first.batch),
+        "streamed": None if first.streamed is None else str(first.streamed),
     }

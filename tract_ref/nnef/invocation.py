@@ -128,9 +128,9 @@ class Call:
             self.malformed(error.seen, remedy=error.remedy)
 
     def tensors(self, parameter: str) -> tuple[Outlet, ...]:
-        """Return an array of wires; literals among them become constants."""
+        """Return an array of one or more wires; literals among them become constants."""
         value = self._value(parameter)
-        if not is_array(value):
+        if not is_array(value) or not value:
             self._wrong(parameter, "an array of tensors")
         outlets: list[Outlet] = []
         for position, item in enumerate(value):

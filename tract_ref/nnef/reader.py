@@ -1,7 +1,8 @@
 """NNEF folder or archive to Model: walks the document, calls the load rule of every operator.
 
-Differs from tract: an unknown or surplus argument, an undeclared symbol and an unknown operator are
-errors with a caret, because a typo that falls back to a default is a wrong model.
+Differs from tract: an unknown or surplus argument, an undeclared symbol, an unknown operator and a
+name assigned twice are errors with a caret, because a typo that falls back to a default is a wrong
+model.
 """
 
 from __future__ import annotations
@@ -187,6 +188,10 @@ class _Reader:
 
     def _unpack(self, left: ast.LValue, value: Value, env: dict[str, Value], prefix: str) -> None:
         if isinstance(left, ast.Identifier):
+            if left.name in env:
+                raise self.source.error(
+                    f"{left.name!r} is assigned twice", left.span, "give each value its own name"
+                )
             if is_array(value) and len(value) == 1 and is_wire(value[0]):
                 value = value[0]
             env[left.name] = value
@@ -370,6 +375,11 @@ class _Reader:
         shape = bound["shape"]
         if not is_array(shape) or not all(map(is_dim, shape)):
             raise self.source.error("the shape of an input is an array of dims", node.span)
+        if any(isinstance(dim, int) and dim < 0 for dim in shape):
+            raise self.source.error(
+                f"the shape [{', '.join(map(str, shape))}] of an input; a dim is never negative",
+                node.span,
+            )
         kind = bound.get(
             "datum_type", _GENERIC.get(node.generic.name if node.generic else "", "f32")
         )

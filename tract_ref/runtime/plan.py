@@ -16,7 +16,7 @@ from tract_ref.errors import EvalError
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.runtime.frame import Frame
-from tract_ref.runtime.inputs import broken_assertion
+from tract_ref.runtime.inputs import broken_assertion, require_array
 from tract_ref.runtime.state import Session
 
 _CACHED_FRAMES = 4
@@ -119,6 +119,7 @@ class Plan:
         for name, fact in self.input_facts.items():
             if name not in inputs:
                 raise EvalError(f"input {name!r} is missing", remedy=f"feed an array of {fact}")
+            require_array(name, inputs[name])
             _match(name, fact, inputs[name], bindings)
         # Raw turns of a pulsified model announce the end late: only the whole stream has a length.
         if self.streaming is None and self.model.scope.holds(bindings) is False:

@@ -16,12 +16,12 @@ import numpy as np
 
 from tract_ref.approx import filler
 from tract_ref.dim import evaluate, solve_for, symbols
-from tract_ref.errors import EvalError, Refused
+from tract_ref.errors import EvalError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import OpState, Turn
 from tract_ref.runtime.frame import run_plain
-from tract_ref.runtime.inputs import broken_assertion, read_npz
+from tract_ref.runtime.inputs import broken_assertion, read_npz, require_array
 
 if TYPE_CHECKING:
     from tract_ref.runtime.plan import Plan, PulseShape
@@ -177,7 +177,7 @@ class Session:
     def _layout(self) -> PulseShape:
         layout = self.plan.streaming
         if layout is None:
-            raise Refused("push needs a pulsified model", stage="run", remedy="pulsify it first")
+            raise EvalError("push needs a pulsified model", stage="run", remedy="pulsify it first")
         return layout
 
     def _axis(self, layout: PulseShape, name: str) -> int:
@@ -216,6 +216,7 @@ class Session:
                 )
             fact = self.plan.input_facts[name]
             array = inputs[name]
+            require_array(name, array)
             shape = list(array.shape)
             wanted = list(fact.concrete_shape({}))
             if axis >= 0 and len(shape) == len(wanted):

@@ -1,0 +1,73 @@
+"""The problem families: every module of this folder that is not a helper, found by its file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from tract_ref_suites.problems.base import ErrorCase, Problem
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+_NOT_A_FAMILY = frozenset({"base"})
+
+
+class FamilyError(Exception):
+    """A family file does not export what the suite needs."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The three tables of one file.
+
+    Attributes:
+        name: stem of the file.
+        strategies: per slug, what draws problems.
+        hand: per slug, one written problem.
+        errors: per slug, something that must be refused or rejected.
+    """
+
+    name: str
+    strategies: Mapping[str, Callable[[], SearchStrategy[Problem]]]
+    hand: Mapping[str, Problem]
+    errors: Mapping[str, ErrorCase]
+
+
+@cache
+def families() -> dict[str, Family]:
+    """Load every family, in sorted order of their files.
+
+    Raises:
+        FamilyError: a table is missing or empty, or there is no family at all.
+    """
+    names = sorted(
+        info.name
+        for info in pkgutil.iter_modules(__path__)
+        if info.name not in _NOT_A_FAMILY and not info.name.startswith("_")
+    )
+    if not names:
+        raise FamilyError(f"no family file in {list(__path__)}")
+    return {name: family_of(importlib.import_module(f"{__name__}.{name}")) for name in names}
+
+
+def family_of(module: ModuleType) -> Family:
+    """Return the tables of one module.
+
+    Raises:
+        FamilyError: a table is missing or empty.
+    """
+    name = module.__name__.rpartition(".")[2]
+    tables: list[Mapping[str, object]] = []
+    for table in ("STRATEGIES", "HAND", "ERRORS"):
+        found = getattr(module, table, None)
+        if not isinstance(found, Mapping) or not found:
+            state = "is missing" if found is None else "is empty or not a mapping"
+            raise FamilyError(f"problems/{name}.py: {table} {state}; a family has all three tables")
+        tables.append(found)
+    return Family(name, *tables)  # pyright: ignore[reportArgumentType]

@@ -71,8 +71,28 @@ class Problem(ABC):
         """Named tolerance between the reference and `expected`."""
         return "close"
 
+    @property
+    def fast_approx(self) -> str:
+        """Named tolerance between fast kernels and `eval`; empty: what check P11 gives the family."""
+        return ""
+
+    @property
+    def shortest(self) -> int:
+        """Smallest stream length that the ops admit, where the model's assertions admit less."""
+        return 0
+
+    @property
+    def longest(self) -> int | None:
+        """Largest stream length that the ops admit, None where there is no end."""
+        return None
+
+    @property
+    def loose(self) -> str:
+        """Why a smaller delay or field would do than v1 takes; empty when both are the least."""
+        return ""
+
     def least_delay(self, pulse: int) -> int | None:
-        """Return the exact delay of the output for one op (spec/pulse.md 9.2), None if unknown."""
+        """Return the delay by the closed form, in output frames; None where the problem has none."""
         return None
 
 

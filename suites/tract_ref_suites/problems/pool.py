@@ -64,7 +64,7 @@ def _given_pads(axes: tuple[Along, ...], sizes: tuple[int, ...]) -> list[tuple[i
 def _largest(found: list[float]) -> float:
     if any(math.isnan(v) for v in found):
         return math.nan
-    return max(found, default=-math.inf)
+    return max(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class PoolProblem(Streamed):
 
         def fold(found: list[float], counted: int, _: int) -> float:
             if self.kind == "max":
-                return max(lowest, _largest(found)) if found else lowest
+                return _largest(found) if found else lowest
             if self.kind == "sum":
                 return sum(found)
             divisor = counted if self.counted else len(found)

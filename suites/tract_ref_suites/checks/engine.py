@@ -1,0 +1,115 @@
+"""P10, and P1 on an engine: another program computes what the problem says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tract_ref.approx import Array
+from tract_ref.errors import Refused
+from tract_ref.nnef.archive import write_folder
+from tract_ref.nnef.writer import model_files
+from tract_ref_suites.checks.bounds import bound_for
+from tract_ref_suites.checks.failure import CheckFailure, NotOffered, require, require_equal
+from tract_ref_suites.checks.subject import Subject, stream_axes
+from tract_ref_suites.engines import protocol
+from tract_ref_suites.engines.protocol import Case, Chunking, Engine, Values
+from tract_ref_suites.problems.base import SYMBOL, Problem
+
+FORMATS = frozenset({"nnef"})
+"""Formats that a problem can be written in."""
+
+
+def engine_equals_batch(problem: Problem, engine: Engine) -> None:
+    """P10: the engine's batch values are the expected ones, within the problem's tolerance."""
+    with written(problem, engine) as case:
+        values = answered(engine.run(case))
+    _require_values(problem, values.outputs, "batch")
+
+
+def engine_streams_batch(problem: Problem, engine: Engine) -> None:
+    """P1 on an engine: its raw stream, cut by its own delay, is the expected batch value."""
+    with written(problem, engine) as case:
+        for pulse in problem.pulses:
+            for end in ("late", "known"):
+                chunks = Chunking.regular(problem.length, pulse, end)
+                values = answered(engine.stream(case, chunks))
+                expected = tuple(problem.expected().values())
+                kept = cut_stream(values, expected)
+                _require_values(problem, kept, f"pulse {pulse}, end {end}")
+
+
+@contextmanager
+def written(problem: Problem, engine: Engine) -> Generator[Case]:
+    """Write the problem's model for the time of a question.
+
+    Raises:
+        NotOffered: the engine does not take its dtypes, or the model has no file form.
+    """
+    subject = Subject(problem)
+    foreign = {v.dtype.name for v in subject.inputs.values()} - engine.can().dtypes
+    if foreign:
+        raise NotOffered(f"{engine.name} takes no inputs of {sorted(foreign)}")
+    try:
+        files = model_files(subject.model)
+    except Refused as refusal:
+        raise NotOffered(str(refusal)) from refusal
+    with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
+        folder = Path(scratch) / "case"
+        write_folder(folder, files)
+        axes = stream_axes(subject.model)
+        symbol, length = (SYMBOL, problem.length) if axes else (None, None)
+        yield Case(folder, "graph.nnef", subject.inputs, symbol, length, axes)
+
+
+def answered(outcome: protocol.Outcome) -> Values:
+    """Return the values of an outcome.
+
+    Raises:
+        CheckFailure: the engine refused, crashed or ran out of time.
+    """
+    match outcome:
+        case Values():
+            return outcome
+        case protocol.Refused(stage, reason):
+            raise CheckFailure(stage, "refused", reason)
+        case protocol.Crashed(code, tail):
+            raise CheckFailure("run", "crash", f"exit status {code}: {tail}")
+        case protocol.TimedOut(seconds):
+            raise CheckFailure("run", "timeout", f"no answer in {seconds} s")
+
+
+def cut_stream(values: Values, expected: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Return the outputs of a stream with the delay dropped, as long as the expected values."""
+    count = (len(values.outputs), len(expected))
+    require(count[0] == count[1], "run", "wrong_shape", f"{count[0]} outputs instead of {count[1]}")
+    require(
+        values.delay is not None and values.axes is not None,
+        "run",
+        "wrong_delay",
+        "the engine does not tell delay and axis of its outputs",
+    )
+    kept: list[Array] = []
+    rows = zip(values.outputs, values.delay or (), values.axes or (), expected, strict=True)
+    for raw, delay, axis, wanted in rows:
+        if axis < 0:
+            kept.append(raw)
+            continue
+        same_rank = axis < raw.ndim == wanted.ndim
+        shapes = f"output {list(raw.shape)} on axis {axis} for {list(wanted.shape)}"
+        require(same_rank, "run", "wrong_shape", shapes)
+        window = slice(delay, delay + wanted.shape[axis])
+        kept.append(raw[(*(slice(None),) * axis, window)])
+    return tuple(kept)
+
+
+def _require_values(problem: Problem, values: tuple[Array, ...], what: str) -> None:
+    expected: Mapping[str, Array] = problem.expected()
+    count = (len(values), len(expected))
+    require(count[0] == count[1], "run", "wrong_shape", f"{count[0]} outputs instead of {count[1]}")
+    approx = problem.oracle_approx
+    for value, (name, wanted) in zip(values, expected.items(), strict=True):
+        bound = bound_for(problem, name, approx)
+        require_equal(value, wanted, wire=name, what=f"{what}: engine", approx=approx, bound=bound)

@@ -1,0 +1,199 @@
+"""P9: delay and receptive field are neither too small (P1 sees that) nor too large.
+
+A delay d is the least when d - 1 is impossible: some output frame would have to leave before a
+source frame that it depends on, or before the end that it depends on, has arrived. The witness is a
+pair of streams that are the same up to that turn and whose batch values differ in that frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import numpy as np
+
+from tract_ref.approx import Array, compare
+from tract_ref.dim import evaluate
+from tract_ref_suites.checks.failure import CheckFailure, require
+from tract_ref_suites.checks.subject import Subject, stream_axes
+from tract_ref_suites.checks.turns import output_frames
+from tract_ref_suites.problems.base import SYMBOL, Problem
+
+_MOODS = ("drawn", "high", "low")
+_TURNS = 6
+
+
+def nothing_is_too_large(problem: Problem) -> None:
+    """P9: no smaller delay is feasible, and both ends of the receptive field are reached."""
+    subject = Subject(problem, generic=True)
+    for pulse in problem.pulses:
+        _check_delay(subject, pulse)
+    if problem.pulses:
+        _check_field(subject, problem.pulses[0])
+
+
+def _check_delay(subject: Subject, pulse: int) -> None:
+    problem = subject.problem
+    plan = subject.pulsed_plan(pulse)
+    least = problem.least_delay(pulse)
+    # Source frames that the latest output waits for.
+    late = max(
+        (-(-delay * pulse // q) for _, axis, delay, _, q in output_frames(plan, 0) if axis >= 0),
+        default=0,
+    )
+    field = subject.pulsed(pulse).receptive_field
+    wanted = subject.smallest + late + field + _TURNS * pulse
+    length = subject.admitted(max(problem.length, wanted))
+    for name, axis, delay, frames, per_turn in output_frames(plan, length):
+        if axis < 0:
+            continue
+        if least is not None:
+            text = f"pulse {pulse}: {name!r} announces delay {delay}, the closed form says {least}"
+            require(delay == least, "pulsify", "wrong_delay", text)
+        # A stream of bounded length may be too short to show a witness.
+        if not delay or problem.loose or length < wanted:
+            continue
+        output = (name, axis, delay, frames, per_turn)
+        bases = (_base(subject, length, seed) for seed in range(3))
+        if not any(_is_least(subject, base, length, pulse, output) for base in bases):
+            text = f"pulse {pulse}: {name!r} announces delay {delay}; {delay - 1} would do"
+            raise CheckFailure("pulsify", "wrong_delay", text)
+
+
+def _base(subject: Subject, length: int, seed: int) -> dict[str, Array]:
+    """Return a stream: the problem's own, then ones without equal elements."""
+    own = subject.at_length(length)
+    for name in stream_axes(subject.model) if seed else ():
+        own[name] = _moved(own[name], own[name].shape, "drawn", seed=seed)
+    return own
+
+
+def _is_least(
+    subject: Subject,
+    base: Mapping[str, Array],
+    length: int,
+    pulse: int,
+    output: tuple[str, int, int, int, int],
+) -> bool:
+    name, axis, delay, frames, per_turn = output
+    batch = subject.run(base, length)[name]
+    lead = (slice(None),) * axis
+    for turn in range(length // pulse):
+        first = max(0, turn * per_turn - (delay - 1))
+        last = min(frames, (turn + 1) * per_turn - (delay - 1))
+        if last <= first:
+            continue
+        for other_length, other in _continuations(subject, base, length, (turn + 1) * pulse, pulse):
+            value = subject.run(other, other_length)[name]
+            window = (*lead, slice(first, min(last, value.shape[axis])))
+            if not compare(value[window], batch[window], approx="exact").within:
+                return True
+    return False
+
+
+def _continuations(
+    subject: Subject, base: Mapping[str, Array], length: int, seen: int, pulse: int
+) -> Iterator[tuple[int, dict[str, Array]]]:
+    """Yield streams that begin with the first `seen` source frames of `base`."""
+    for mood in _MOODS:
+        yield length, _varied(subject, base, length, seen, mood)
+    for other in sorted({seen, seen + 1, seen + pulse}):
+        if other == subject.admitted(other) and other != length:
+            yield other, _varied(subject, base, other, seen, "drawn")
+
+
+def _varied(
+    subject: Subject, base: Mapping[str, Array], length: int, seen: int, mood: str
+) -> dict[str, Array]:
+    axes = stream_axes(subject.model)
+    other = subject.at_length(length, seed=2)
+    for name, axis in axes.items():
+        dim = subject.plan.input_facts[name].shape[axis]
+        kept = min(evaluate(dim, {SYMBOL: seen}), other[name].shape[axis])
+        lead = (slice(None),) * axis
+        value = other[name] = _moved(base[name], other[name].shape, mood)
+        value[(*lead, slice(0, kept))] = base[name][(*lead, slice(0, kept))]
+    return other
+
+
+def _moved(own: Array, shape: tuple[int, ...], mood: str, *, seed: int = 3) -> Array:
+    """Return generic values unlike those of `own`: drawn from it, or beyond either end of it."""
+    rng = np.random.default_rng(seed)
+    pool = own.ravel() if own.size else np.ones(1, own.dtype)
+    if mood != "drawn" and own.dtype.kind in "iub":
+        return np.full(shape, pool.max() if mood == "high" else pool.min(), own.dtype)
+    drawn = pool[rng.integers(0, pool.size, shape)]
+    if own.dtype.kind != "f":
+        return drawn
+    scale = rng.uniform(1.1, 3.0, shape)
+    if mood == "drawn":
+        return (drawn * scale).astype(own.dtype)
+    top = 2 * float(np.nanmax(np.abs(pool))) * scale
+    return (top if mood == "high" else -top).astype(own.dtype)
+
+
+def _check_field(subject: Subject, pulse: int) -> None:
+    """Move one source frame at a time; see which output frames follow.
+
+    Relative to where output frame i stands in source time, i / rate, all that it reads lies within
+    the receptive field, and over all frames both ends of it are reached.
+    """
+    problem = subject.problem
+    field = subject.pulsed(pulse).receptive_field
+    wanted = subject.smallest + 2 * field + 2
+    length = subject.admitted(max(problem.length, wanted))
+    plan = subject.pulsed_plan(pulse)
+    rows = [row for row in output_frames(plan, length) if row[1] >= 0]
+    reached = _reached(subject, length, [(name, axis) for name, axis, *_ in rows])
+    widest = 0
+    for name, _, _, _, per_turn in rows:
+        offsets: list[Fraction] = []
+        for at, sources in reached[name].items():
+            span = max(sources) - min(sources) + 1
+            text = f"frame {at} of {name!r} follows source frames {min(sources)} to {max(sources)}"
+            require(span <= field, "pulsify", "wrong_value", f"{text}; the field is {field} frames")
+            offsets += [source - Fraction(at * pulse, per_turn) for source in sources]
+        if offsets:
+            widest = max(widest, math.ceil(max(offsets) - min(offsets)) + 1)
+    if widest and not problem.loose and length >= wanted:
+        text = f"the receptive field is said to be {field} frames; {widest} are reached"
+        require(widest == field, "pulsify", "wrong_value", text)
+
+
+def _reached(
+    subject: Subject, length: int, outputs: list[tuple[str, int]]
+) -> dict[str, dict[int, set[int]]]:
+    """Return, per output and per frame of it, the source frames that move it."""
+    base = subject.at_length(length)
+    batch = subject.run(base, length)
+    found: dict[str, dict[int, set[int]]] = {name: {} for name, _ in outputs}
+    for frame in range(length):
+        for mood in _MOODS:
+            values = subject.run(_with_frame_moved(subject, base, frame, mood), length)
+            for name, axis in outputs:
+                for at in _moved_frames(values[name], batch[name], axis):
+                    found[name].setdefault(at, set()).add(frame)
+    return found
+
+
+def _with_frame_moved(
+    subject: Subject, base: Mapping[str, Array], frame: int, mood: str
+) -> dict[str, Array]:
+    moved = dict(base)
+    for name, axis in stream_axes(subject.model).items():
+        dim = subject.plan.input_facts[name].shape[axis]
+        low, high = evaluate(dim, {SYMBOL: frame}), evaluate(dim, {SYMBOL: frame + 1})
+        value = base[name].copy()
+        window = (*(slice(None),) * axis, slice(low, high))
+        value[window] = _moved(base[name], value[window].shape, mood)
+        moved[name] = value
+    return moved
+
+
+def _moved_frames(value: Array, batch: Array, axis: int) -> list[int]:
+    same = value == batch
+    if value.dtype.kind == "f":
+        same |= np.isnan(value) & np.isnan(batch)
+    others = tuple(a for a in range(value.ndim) if a != axis)
+    return [int(i) for i in np.flatnonzero(~same.all(axis=others))]

@@ -1,0 +1,207 @@
+"""Raw turns of a pulsified model, driven by hand: the contract of streaming, without `push`.
+
+One turn feeds one pulse; what is missing of the last pulse, and every pulse after it, is filler.
+The stream symbol is bound at the first turn (`known`) or at the first turn whose pulse is not
+complete, an entirely empty one when the pulse divides the length (`late`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tract_ref import Plan, Session
+from tract_ref.approx import Array, filler
+from tract_ref.dim import evaluate
+from tract_ref.runtime.plan import PulseShape
+
+Fill = Literal["nan", "big"]
+End = Literal["known", "late"]
+FILLS: tuple[Fill, ...] = ("nan", "big")
+ENDS: tuple[End, ...] = ("late", "known")
+
+
+@dataclass(frozen=True)
+class RawOutput:
+    """One output over all turns.
+
+    Attributes:
+        parts: one array per turn.
+        axis: stream axis, -1 when the output does not stream.
+        delay: frames to drop.
+        length: batch frames on the stream axis.
+    """
+
+    parts: tuple[Array, ...]
+    axis: int
+    delay: int
+    length: int
+
+    @property
+    def raw(self) -> Array:
+        """Everything that came out, joined; the last turn's value when it does not stream."""
+        return np.concatenate(self.parts, self.axis) if self.axis >= 0 else self.parts[-1]
+
+    @property
+    def kept(self) -> Array:
+        """The frames that the contract promises."""
+        return self.cut(self.delay)
+
+    def cut(self, delay: int) -> Array:
+        """Return the frames that another delay would keep."""
+        if self.axis < 0:
+            return self.parts[-1]
+        lead = (slice(None),) * self.axis
+        return self.raw[(*lead, slice(delay, delay + self.length))]
+
+    @property
+    def place(self) -> tuple[int, int, int] | None:
+        """Axis, delay and frames per turn."""
+        if self.axis < 0:
+            return None
+        return self.axis, self.delay, self.parts[0].shape[self.axis]
+
+
+def fill_value(dtype: np.dtype, fill: Fill) -> object:
+    """Return a value for frames that do not exist: NaN or 1e9, an end of the type's range."""
+    if fill == "nan":
+        return filler(dtype)
+    if dtype.kind == "f":
+        return dtype.type(min(1e9, float(np.finfo(dtype).max)))
+    return dtype.type(False) if dtype.kind == "b" else dtype.type(np.iinfo(dtype).min)
+
+
+def layout_of(plan: Plan) -> PulseShape:
+    """Return the streaming layout of a plan of a pulsified model."""
+    assert plan.streaming is not None, "the plan is of a batch model"
+    return plan.streaming
+
+
+def feed(plan: Plan, inputs: Mapping[str, Array], turn: int, *, fill: Fill) -> dict[str, Array]:
+    """Return one pulse of every streaming input, completed with filler, and the others whole."""
+    layout = layout_of(plan)
+    pulse: dict[str, Array] = {}
+    for name, axis in zip(plan.model.input_names, layout.input_axes, strict=True):
+        whole = inputs[name]
+        if axis < 0:
+            pulse[name] = whole
+            continue
+        shape = plan.input_facts[name].concrete_shape({})
+        part = np.full(shape, fill_value(whole.dtype, fill), whole.dtype)
+        lead = (slice(None),) * axis
+        start = turn * shape[axis]
+        real = whole[(*lead, slice(start, start + shape[axis]))]
+        part[(*lead, slice(0, real.shape[axis]))] = real
+        pulse[name] = part
+    return pulse
+
+
+def output_frames(plan: Plan, length: int) -> list[tuple[str, int, int, int, int]]:
+    """Return name, axis, delay, batch frames and frames per turn of every output."""
+    layout = layout_of(plan)
+    model = plan.model
+    rows: list[tuple[str, int, int, int, int]] = []
+    for slot, name in enumerate(model.output_names):
+        axis = layout.output_axes[slot]
+        dim = layout.output_lengths[slot]
+        frames = max(0, evaluate(dim, {layout.symbol: length})) if axis >= 0 else 0
+        per_turn = model.fact(model.outputs[slot]).shape[axis] if axis >= 0 else 0
+        assert isinstance(per_turn, int), f"output {name!r} brings {per_turn} frames per turn"
+        rows.append((name, axis, layout.delays[slot], frames, per_turn))
+    return rows
+
+
+def turns_needed(plan: Plan, length: int) -> int:
+    """Return how many turns bring every promised frame, one of pure filler included."""
+    layout = layout_of(plan)
+    flush = [
+        -(-(delay + frames) // max(1, per_turn))
+        for _, axis, delay, frames, per_turn in output_frames(plan, length)
+        if axis >= 0
+    ]
+    return max(length // layout.pulse + 1, *flush, 1)
+
+
+def announce(session: Session, length: int, turn: int, end: End) -> None:
+    """Bind the stream symbol when this turn may know it."""
+    layout = layout_of(session.plan)
+    if end == "known" or (turn + 1) * layout.pulse > length:
+        session.symbols[layout.symbol] = length
+
+
+def run_turns(
+    plan: Plan,
+    inputs: Mapping[str, Array],
+    length: int,
+    *,
+    fill: Fill = "nan",
+    end: End = "late",
+    session: Session | None = None,
+) -> dict[str, RawOutput]:
+    """Run a stream to its end and return the raw outputs by name."""
+    session = plan.session() if session is None else session
+    parts: dict[str, list[Array]] = {name: [] for name in plan.model.output_names}
+    for turn in range(turns_needed(plan, length)):
+        announce(session, length, turn, end)
+        values = session.turn(feed(plan, inputs, turn, fill=fill))
+        for name, found in parts.items():
+            found.append(values[name])
+    return {
+        name: RawOutput(tuple(parts[name]), axis, delay, frames)
+        for name, axis, delay, frames, _ in output_frames(plan, length)
+    }
+
+
+def run_pushes(
+    plan: Plan,
+    inputs: Mapping[str, Array],
+    sizes: tuple[int, ...],
+    *,
+    session: Session | None = None,
+) -> tuple[dict[str, Array], dict[str, tuple[int, ...]]]:
+    """Feed chunks of source frames through `push`, then `finish`.
+
+    Returns:
+        The joined outputs, and the frames of each that every push and the finish gave.
+    """
+    layout = layout_of(plan)
+    session = plan.session() if session is None else session
+    parts: dict[str, list[Array]] = {name: [] for name in plan.model.output_names}
+    start = 0
+    for size in sizes or (0,):
+        chunk = pushed(plan, inputs, start, start + size)
+        start += size
+        for name, value in session.push(chunk).items():
+            parts[name].append(value)
+    for name, value in session.finish().items():
+        parts[name].append(value)
+    joined: dict[str, Array] = {}
+    increments: dict[str, tuple[int, ...]] = {}
+    for name, axis in zip(plan.model.output_names, layout.output_axes, strict=True):
+        found = parts[name]
+        joined[name] = np.concatenate(found, axis) if axis >= 0 else found[-1]
+        increments[name] = tuple(p.shape[axis] if axis >= 0 else 0 for p in found)
+    return joined, increments
+
+
+def pushed(plan: Plan, inputs: Mapping[str, Array], start: int, stop: int) -> dict[str, Array]:
+    """Return the frames of every input that belong to source frames [start, stop)."""
+    layout = layout_of(plan)
+    chunk: dict[str, Array] = {}
+    for name, axis, dim in zip(
+        plan.model.input_names, layout.input_axes, layout.input_lengths, strict=True
+    ):
+        whole = inputs[name]
+        if axis < 0:
+            chunk[name] = whole
+            continue
+        # The constant part of a length a*S + b comes with the last frames.
+        per_turn = plan.input_facts[name].concrete_shape({})[axis]
+        last = whole.shape[axis] == evaluate(dim, {layout.symbol: stop})
+        low = start * per_turn // layout.pulse
+        high = whole.shape[axis] if last else stop * per_turn // layout.pulse
+        chunk[name] = whole[(*(slice(None),) * axis, slice(low, high))]
+    return chunk

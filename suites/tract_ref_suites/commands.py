@@ -1,0 +1,66 @@
+"""Commands of the suites, joined to `tract-ref` by entry points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tract_ref.cli import (
+    EXIT_BAD_INPUT,
+    EXIT_DIFFERENT,
+    EXIT_EQUAL,
+    EXIT_INTERNAL,
+    EXIT_REFUSED,
+    worst_status,
+)
+from tract_ref_suites.cases import OF_EVERY_ENGINE, CaseError, load_case
+from tract_ref_suites.checks import REFERENCE
+from tract_ref_suites.checks.case import check_assertion
+from tract_ref_suites.checks.failure import CheckFailure, NotOffered
+from tract_ref_suites.engines import UnknownEngineError, load_engine
+from tract_ref_suites.engines.protocol import Engine
+from tract_ref_suites.engines.reference import ReferenceEngine
+
+_STATUS = {"refused": EXIT_REFUSED, "malformed": EXIT_BAD_INPUT, "crash": EXIT_INTERNAL}
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--engine", "name", metavar="NAME", help="Default: the engine that the case was found on."
+)
+def replay(folder: Path, name: str | None) -> int:
+    """Run a saved case folder again and print what each of its assertions gives."""
+    try:
+        case = load_case(folder)
+        if name is None:
+            name = case.origin.engine if case.origin is not None else REFERENCE
+        engine = engine_named(name)
+    except (CaseError, UnknownEngineError) as error:
+        click.echo(str(error), err=True)
+        return EXIT_BAD_INPUT
+    click.echo(f"{case.slug}: {case.about}")
+    statuses: list[int] = []
+    for assertion in case.asserts:
+        if engine.name != REFERENCE and assertion.kind not in OF_EVERY_ENGINE:
+            continue
+        status, verdict = EXIT_EQUAL, "ok"
+        try:
+            check_assertion(case, assertion, engine)
+        except CheckFailure as failure:
+            status = _STATUS.get(failure.symptom, EXIT_DIFFERENT)
+            verdict = f"WRONG {failure}" if status == EXIT_DIFFERENT else str(failure)
+        except NotOffered as reason:
+            status, verdict = EXIT_REFUSED, f"refused: {reason}"
+        statuses.append(status)
+        click.echo(f"  {assertion.id} on {engine.name}: {verdict}")
+    if not statuses:
+        click.echo(f"nothing of {case.slug} can be asked of {engine.name}", err=True)
+        return EXIT_REFUSED
+    return worst_status(statuses)
+
+
+def engine_named(name: str) -> Engine:
+    """Return an engine; the reference needs no installation."""
+    return ReferenceEngine() if name == REFERENCE else load_engine(name)

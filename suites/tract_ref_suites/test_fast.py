@@ -1,0 +1,76 @@
+"""No fast kernel escapes P11: for each there is a hand problem whose plan really uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tract_ref.ir.model import Model
+from tract_ref.ir.op import Op
+from tract_ref.runtime import frame
+from tract_ref.runtime.kernels import FAST, Concrete, Kernel, build_kernel
+from tract_ref_suites.checks.failure import CheckFailure
+from tract_ref_suites.checks.fast import fast_equals_eval
+from tract_ref_suites.checks.subject import Subject
+from tract_ref_suites.problems import families
+from tract_ref_suites.problems.base import SYMBOL, Problem
+from tract_ref_suites.problems.structure import IdentityProblem
+
+OPS = sorted(FAST.keys(), key=lambda op: op.__name__)
+
+
+def hand_problems() -> Iterator[Problem]:
+    for family in families().values():
+        yield from family.hand.values()
+
+
+@pytest.fixture(scope="module")
+def used_kernels() -> set[type[Op]]:
+    """Ops that get a kernel in the batch or the pulsified plan of some hand problem."""
+    used: set[type[Op]] = set()
+
+    def noting(op: Op, facts: Concrete) -> Kernel | None:
+        kernel = build_kernel(op, facts)
+        if kernel is not None:
+            used.add(type(op))
+        return kernel
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame, "build_kernel", noting)
+        for problem in hand_problems():
+            lay_out(problem)
+    return used
+
+
+def lay_out(problem: Problem) -> None:
+    subject = Subject(problem)
+    models: list[tuple[Model, dict[str, int]]] = [(subject.model, {SYMBOL: problem.length})]
+    models += [(subject.pulsed(pulse).model, {}) for pulse in problem.pulses[:1]]
+    for model, bindings in models:
+        plan = type(subject.plan)(model, fast=True)
+        plan.new_frame(bindings)
+
+
+def test_there_are_fast_kernels() -> None:
+    assert len(OPS) > 20
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.__name__)
+def test_a_hand_problem_uses_the_kernel(op: type[Op], used_kernels: set[type[Op]]) -> None:
+    assert op in used_kernels, f"no hand problem makes a plan that uses the kernel of {op.__name__}"
+
+
+def test_a_kernel_that_doubles_is_caught() -> None:
+    identity = next(op for op in OPS if op.__name__ == "Identity")
+
+    def doubled(op: Op, facts: Concrete) -> Kernel:
+        return frame.Compute(lambda ins, outs: lambda: _double(ins[0], outs[0]))
+
+    with FAST.replaced(identity, doubled), pytest.raises(CheckFailure) as caught:
+        fast_equals_eval(IdentityProblem())
+    assert caught.value.symptom == "wrong_value"
+
+
+def _double(source: frame.Tensor, target: frame.Tensor) -> None:
+    target[...] = source * 2
