@@ -19,7 +19,7 @@ _MANY_TURNS = 12
 
 
 def sessions_are_values(problem: Problem) -> None:
-    """P8: interleaved, cloned, saved and fresh sessions agree bit for bit; state keeps its shape."""
+    """P8: interleaved, cloned, saved and fresh sessions agree bit for bit; state does not grow."""
     subject = Subject(problem)
     for pulse in problem.pulses:
         for fast in (False, True):

@@ -391,7 +391,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "dtype-changed": _mutant(
         "kernel", "a sum comes out in another dtype than announced",
-        lambda: broken.result_changed(Add, lambda out: out.astype(np.float64)), "P0 P7", *_DAG,
+        lambda: broken.result_changed(Add, lambda out: out.astype(np.float64)), "P0 P7",
+        "binary/Add-rest", "binary/Add-whole-pulses",
     ),
     "slice-fact-too-long": _mutant(
         "rule", "a slice announces one frame more than it gives",

@@ -73,7 +73,7 @@ class Problem(ABC):
 
     @property
     def fast_approx(self) -> str:
-        """Named tolerance between fast kernels and `eval`; empty: what check P11 gives the family."""
+        """Named tolerance between fast kernels and `eval`; empty: the family's in check P11."""
         return ""
 
     @property
@@ -92,7 +92,7 @@ class Problem(ABC):
         return ""
 
     def least_delay(self, pulse: int) -> int | None:
-        """Return the delay by the closed form, in output frames; None where the problem has none."""
+        """Return the delay by the closed form, in output frames; None where there is none."""
         return None
 
 

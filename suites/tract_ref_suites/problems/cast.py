@@ -57,8 +57,10 @@ class CastProblem(Streamed):
     def inputs(self) -> dict[str, Array]:
         x = super().inputs()["x"]
         # Wide values, so that integers wrap and floats saturate.
-        wide = x * x.dtype.type(37) if x.dtype.kind in "iuf" and not self.values.is_exact else x
-        return {"x": wide}
+        if x.dtype.kind == "b" or self.values.is_exact:
+            return {"x": x}
+        with np.errstate(over="ignore"):
+            return {"x": x * x.dtype.type(37)}
 
     def apply(self, model: Model, wire: Outlet) -> Outlet:
         return model.wire("cast", Cast(DTYPES[self.target]), (wire,))[0]

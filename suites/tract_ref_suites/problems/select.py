@@ -65,7 +65,9 @@ class SelectProblem(Streamed):
         return "exact"
 
     def least_delay(self, pulse: int) -> int | None:
-        return self.crop[0] + max(self.offsets)
+        # Two equal values leave nothing to choose: the condition is not waited for.
+        read = self.offsets if self.offsets[1] != self.offsets[2] else self.offsets[1:]
+        return self.crop[0] + max(read)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,9 @@ class ThreeConvs(Streamed):
 
     def oracle(self, data: Array) -> Array:
         condition, a, b = (convolve(data, k, None, (along,), 1) for k, along in self.branches())
-        return np.array([x if c > 0 else y for c, x, y in zip(*_rows(condition, a, b), strict=True)], np.float32).reshape(1, 1, -1)
+        rows = zip(*_rows(condition, a, b), strict=True)
+        chosen = [x if c > 0 else y for c, x, y in rows]
+        return np.array(chosen, np.float32).reshape(1, 1, -1)
 
 
 def _right_padded(size: int) -> Along:
