@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,6 +20,7 @@ from tract_ref_suites.cases import OF_EVERY_ENGINE, CaseError, load_case
 from tract_ref_suites.checks import REFERENCE
 from tract_ref_suites.checks.case import check_assertion
 from tract_ref_suites.checks.failure import CheckFailure, NotOffered
+from tract_ref_suites.checks.found import FolderProblem, law_of
 from tract_ref_suites.engines import UnknownEngineError, load_engine
 from tract_ref_suites.engines.protocol import Engine
 from tract_ref_suites.engines.reference import ReferenceEngine
@@ -41,24 +44,35 @@ def replay(folder: Path, name: str | None) -> int:
         click.echo(str(error), err=True)
         return EXIT_BAD_INPUT
     click.echo(f"{case.slug}: {case.about}")
+    questions: list[tuple[str, Callable[[], None]]] = [
+        (assertion.id, partial(check_assertion, case, assertion, engine))
+        for assertion in case.asserts
+        if engine.name == REFERENCE or assertion.kind in OF_EVERY_ENGINE
+    ]
+    law = law_of(case, engine)
+    if law is not None:
+        questions.append((law.id, partial(law.check, FolderProblem(case), engine)))
     statuses: list[int] = []
-    for assertion in case.asserts:
-        if engine.name != REFERENCE and assertion.kind not in OF_EVERY_ENGINE:
-            continue
-        status, verdict = EXIT_EQUAL, "ok"
-        try:
-            check_assertion(case, assertion, engine)
-        except CheckFailure as failure:
-            status = _STATUS.get(failure.symptom, EXIT_DIFFERENT)
-            verdict = f"WRONG {failure}" if status == EXIT_DIFFERENT else str(failure)
-        except NotOffered as reason:
-            status, verdict = EXIT_REFUSED, f"refused: {reason}"
+    for label, ask in questions:
+        status, verdict = judged(ask)
         statuses.append(status)
-        click.echo(f"  {assertion.id} on {engine.name}: {verdict}")
+        click.echo(f"  {label} on {engine.name}: {verdict}")
     if not statuses:
         click.echo(f"nothing of {case.slug} can be asked of {engine.name}", err=True)
         return EXIT_REFUSED
     return worst_status(statuses)
+
+
+def judged(ask: Callable[[], None]) -> tuple[int, str]:
+    """Ask one question; return the exit status that the answer stands for, and its words."""
+    try:
+        ask()
+    except CheckFailure as failure:
+        status = _STATUS.get(failure.symptom, EXIT_DIFFERENT)
+        return status, f"WRONG {failure}" if status == EXIT_DIFFERENT else str(failure)
+    except NotOffered as reason:
+        return EXIT_REFUSED, f"refused: {reason}"
+    return EXIT_EQUAL, "ok"
 
 
 def engine_named(name: str) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,8 +121,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _parametrize(metafunc, "random_cell", random_cells, suite)
 
 
-def _parametrize(metafunc: pytest.Metafunc, name: str, source: object, suite: Suite) -> None:
-    assert callable(source)
+def _parametrize(
+    metafunc: pytest.Metafunc,
+    name: str,
+    source: Callable[[Engine, tuple[Limit, ...]], Iterator[Cell]],
+    suite: Suite,
+) -> None:
     cells: list[Cell] = []
     for engine in suite.engines:
         cells += source(engine, suite.limits[engine.name])

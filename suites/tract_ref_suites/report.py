@@ -14,6 +14,7 @@ from types import TracebackType
 
 from hypothesis.errors import HypothesisException
 
+from tract_ref import declutter, pulsify
 from tract_ref.errors import TractRefError
 from tract_ref.ir.dump import dump
 from tract_ref.ir.model import Model
@@ -139,9 +140,11 @@ def save_problem(folder: Path, problem: Problem, error: Exception, tally: Tally)
             folder, model, values, about=about, approx=approx, stream=stream, origin=origin
         )
         lines += [f"no graph.nnef: {without}"] if without else []
-        lines += ["", "model:", dump(model)]
+        lines += ["", "model:", dump(model), "decluttered:", dump(declutter(model))]
+        for pulse in problem.pulses:
+            lines += [f"at pulse {pulse}:", dump(pulsify(model, pulse, symbol=SYMBOL).model)]
     except TractRefError as unbuilt:
-        lines += ["", f"the problem itself cannot be built: {unbuilt}"]
+        lines += ["", f"it goes no further: {unbuilt}"]
     (folder / "report.txt").write_text("\n".join(lines) + "\n")
 
 

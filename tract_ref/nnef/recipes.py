@@ -10,13 +10,14 @@ from tract_ref.ir.op import Op
 from tract_ref.ir.shapes import inferred_shape
 from tract_ref.nnef.table import NNEF, Invocation
 from tract_ref.ops.axes import AddAxis, Reshape, RmAxis, chain, reshaped
-from tract_ref.ops.binary import Add, Lt, Mul, Sub
+from tract_ref.ops.binary import Add, Div, Lt, Max, Mul, Sub
 from tract_ref.ops.concat import Concat
 from tract_ref.ops.einsum import EinSum, accumulator, matmul_expression
 from tract_ref.ops.reduce import Reduce
 from tract_ref.ops.repeat import Broadcast
 from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import Slice, parts
+from tract_ref.ops.unary import Abs, Sqrt
 
 
 @NNEF.load("linear", "input", "filter", bias=0.0)
@@ -145,3 +146,60 @@ def load_prelu(call: Invocation) -> tuple[Outlet, ...]:
     (negative,) = call.wire(Lt(), x, zero, suffix="negative")
     (scaled,) = call.wire(Mul(), alpha, x, suffix="scaled")
     return call.wire(Select(), negative, scaled, x)
+
+
+@NNEF.load("batch_normalization", "input", "mean", "variance", "offset", "scale", "epsilon")
+def load_batch_norm(call: Invocation) -> tuple[Outlet, ...]:
+    """batch_normalization: offset + scale * (input - mean) / sqrt(variance + epsilon)."""
+    data = call.tensor("input")
+    mean, variance, offset, scale = (
+        call.align(data, call.tensor(name, like=data))[1]
+        for name in ("mean", "variance", "offset", "scale")
+    )
+    (centred,) = call.wire(Sub(), data, mean, suffix="centred")
+    fact = call.fact(variance)
+    epsilon = np.full((1,) * fact.rank, call.scalar("epsilon"), fact.dtype)
+    (steady,) = call.wire(Add(), variance, call.const(epsilon, "small"), suffix="steady")
+    (deviation,) = call.wire(Sqrt(), steady, suffix="deviation")
+    (factor,) = call.wire(Div(), scale, deviation, suffix="factor")
+    (scaled,) = call.wire(Mul(), centred, factor, suffix="scaled")
+    return call.wire(Add(), scaled, offset)
+
+
+@NNEF.load("l1_normalization", "input", "axes", bias=0.0, epsilon=0.0)
+def load_l1_norm(call: Invocation) -> tuple[Outlet, ...]:
+    """l1_normalization: input / max(sum |input| + bias, epsilon)."""
+    data = call.tensor("input")
+    (size,) = call.wire(Abs(), data, suffix="abs")
+    return _over_norm(call, data, size, root=False)
+
+
+@NNEF.load("l2_normalization", "input", "axes", bias=0.0, epsilon=0.0)
+def load_l2_norm(call: Invocation) -> tuple[Outlet, ...]:
+    """l2_normalization: input / max(sqrt(sum input^2 + bias), epsilon)."""
+    data = call.tensor("input")
+    (square,) = call.wire(Mul(), data, data, suffix="square")
+    return _over_norm(call, data, square, root=True)
+
+
+def _over_norm(call: Invocation, data: Outlet, size: Outlet, *, root: bool) -> tuple[Outlet, ...]:
+    fact = call.fact(data)
+
+    def number(parameter: str) -> Outlet:
+        value = np.full((1,) * fact.rank, call.scalar(parameter), fact.dtype)
+        return call.const(value, parameter)
+
+    axes = tuple(sorted(set(call.integers("axes"))))
+    (norm,) = call.wire(Reduce(axes, "sum"), size, suffix="sum")
+    (norm,) = call.wire(Add(), norm, number("bias"), suffix="biased")
+    if root:
+        (norm,) = call.wire(Sqrt(), norm, suffix="root")
+    (norm,) = call.wire(Max(), norm, number("epsilon"), suffix="norm")
+    return call.wire(Div(), data, norm)
+
+
+NNEF.refuse_load(
+    "local_response_normalization",
+    reason="a window over channels is not implemented",
+    remedy="replace it by its formula: sqr, a box over a spatial axis, pow, div",
+)

@@ -92,7 +92,9 @@ class _Writer:
             outputs,
             tuple(self.assignments),
         )
-        return ast.Document("1.0", self._extensions(), self._properties(), graph)
+        # Properties may name symbols, so they are written before the symbols are declared.
+        properties = self._properties()
+        return ast.Document("1.0", self._extensions(), properties, graph)
 
     def name(self, outlet: Outlet, wanted: str) -> str:
         """Return the identifier of a wire, chosen once."""

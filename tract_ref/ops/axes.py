@@ -324,7 +324,8 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
     axis = op.at + target
     length = ctx.batch_output().shape[axis]
     info = Linear(axis, length, delay, stream.rate * Fraction(inner, made))
-    return ctx.wire(Reshape(op.at, before, after), (wire,), info)
+    reach = (0, max(0, -(-made // inner) - 1))
+    return ctx.wire(Reshape(op.at, before, after), (wire,), info, reach=reach)
 
 
 def _not_outermost(op: Reshape) -> tuple[str, str]:

@@ -1,8 +1,13 @@
-"""Gather: rows of a tensor by index.
+"""Gather: rows, elements or slices of a tensor by index.
 
-out[a.., i.., b..] = data[a.., indices[i..], b..]      a negative index counts from the end
+    Gather          out[a.., i.., b..] = data[a.., indices[i..], b..]
+    GatherElements  out[a.., i, b..] = data[a.., indices[a.., i, b..], b..]
+    GatherNd        out[n.., j.., ..] = data[n.., indices[n.., j..], ..]     one position per axis
 
-Source: spec/ir.md 6; spec/nnef.md 6.1.
+A negative index counts from the end. Filler frames of a stream may hold any index: NaN is taken
+for those outside, 0 for integers.
+
+Source: spec/ir.md 6; spec/nnef.md 6.1; ONNX Gather, GatherElements, GatherND.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.shapes import contradicts
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.shared import along_tracked_axis
@@ -88,6 +94,150 @@ class Gather(Op):
         return AxesMapping(tuple(tracks))
 
 
+@dataclass(frozen=True)
+class GatherElements(Op):
+    """Take single elements along one axis; other coordinates are those of the index.
+
+    1. data      any dtype
+    2. indices   integers, the rank of data, no axis longer than that of data but the gathered one
+
+    Attributes:
+        axis: the axis that the indices count on.
+    """
+
+    axis: int
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape of the indices, the dtype of the data."""
+        data, indices = inputs
+        if not 0 <= self.axis < data.rank or indices.rank != data.rank:
+            raise InvalidModel(
+                f"axis={self.axis}, indices {indices} for data {data}; both have one rank"
+            )
+        _check_indices(indices)
+        for axis, (few, many) in enumerate(zip(indices.shape, data.shape, strict=True)):
+            longer = isinstance(few, int) and isinstance(many, int) and few > many
+            if axis != self.axis and longer:
+                raise InvalidModel(f"indices {indices} reach beyond axis {axis} of data {data}")
+        return (data.with_shape(indices.shape),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Take the elements."""
+        data, indices = inputs
+        size = data.shape[self.axis]
+        rows, outside = _counted(turn, indices, size, self.axis)
+        if not size:
+            return (_filler(data, indices.shape),)
+        inside = tuple(
+            slice(None) if axis == self.axis else slice(0, n)
+            for axis, n in enumerate(indices.shape)
+        )
+        out = np.take_along_axis(data[inside], rows, self.axis)
+        out[outside] = _blank(data)
+        return (out,)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Other axes than the gathered one, where the indices reach the end of the data."""
+        data, indices = inputs
+        tracks = [
+            Track((axis, axis), (axis,))
+            for axis, size in enumerate(data.shape)
+            if axis != self.axis and indices.shape[axis] == size
+        ]
+        return AxesMapping((*tracks, Track((None, self.axis), (self.axis,))))
+
+
+@dataclass(frozen=True)
+class GatherNd(Op):
+    """Take slices of the data at positions on several axes.
+
+    1. data      any dtype, [n.., d_0, .., d_r]
+    2. indices   integers [n.., j.., q]: each row holds a position on the q axes after n..
+
+    Attributes:
+        batch_dims: the number of axes n.. that data and indices share.
+    """
+
+    batch_dims: int = 0
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Indices without their last axis, then the axes of the data that no index names."""
+        data, indices = inputs
+        _check_indices(indices)
+        shared = self.batch_dims
+        depth = _depth_of(indices)
+        if depth is None or not 0 <= shared < indices.rank or not 1 <= depth <= data.rank - shared:
+            raise InvalidModel(
+                f"batch_dims={shared}, indices {indices} for data {data}; the last axis of the "
+                "indices holds positions on 1 or more of the axes that follow the shared ones"
+            )
+        if contradicts(data.shape[:shared], indices.shape[:shared]):
+            raise InvalidModel(
+                f"indices {indices} and data {data} do not share the first {shared} axes"
+            )
+        return (data.with_shape((*indices.shape[:-1], *data.shape[shared + depth :])),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Take one slice per row of the indices."""
+        data, indices = inputs
+        shared, depth = self.batch_dims, indices.shape[-1]
+        columns = [
+            _counted(turn, indices[..., i], data.shape[shared + i], shared + i)
+            for i in range(depth)
+        ]
+        out = _filler(data, (*indices.shape[:-1], *data.shape[shared + depth :]))
+        for j in np.ndindex(*indices.shape[:-1]):
+            if not any(outside[j] for _, outside in columns):
+                out[j] = data[(*j[:shared], *(int(rows[j]) for rows, _ in columns))]
+        return (out,)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Shared axes, axes of the indices, axes of the data that no index names."""
+        data, indices = inputs
+        shared, depth = self.batch_dims, _depth_of(indices) or 0
+        tracks = [Track((axis, axis), (axis,)) for axis in range(shared)]
+        tracks += [Track((None, axis), (axis,)) for axis in range(shared, indices.rank - 1)]
+        shift = indices.rank - 1 - shared - depth
+        tracks += [
+            Track((axis, None), (axis + shift,)) for axis in range(shared + depth, data.rank)
+        ]
+        return AxesMapping(tuple(tracks))
+
+
+def _check_indices(indices: Fact) -> None:
+    if indices.dtype.kind not in "iu":
+        raise InvalidModel(
+            f"indices are {indices}; an index is an integer", remedy="cast the indices to i64"
+        )
+
+
+def _depth_of(indices: Fact) -> int | None:
+    """Return how many axes of the data a row of the indices names."""
+    depth = indices.shape[-1] if indices.rank else None
+    return depth if isinstance(depth, int) else None
+
+
+def _counted(turn: Turn, indices: Tensor, size: int, axis: int) -> tuple[Tensor, Tensor]:
+    """Return indices from 0, and which of them lie outside; only filler frames may."""
+    rows = indices.astype(np.int64)
+    rows = np.where(rows < 0, rows + size, rows)
+    outside = (rows < 0) | (rows >= size)
+    if outside.any() and not turn.symbol:
+        bad = int(indices[outside].ravel()[0])
+        raise EvalError(f"index {bad} of axis {axis}, which has {size} positions")
+    return np.where(outside, 0, rows), outside
+
+
+def _blank(data: Tensor) -> float | int:
+    return np.nan if data.dtype.kind == "f" else 0
+
+
+def _filler(data: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return np.full(shape, _blank(data), data.dtype)
+
+
 def _numbers(turn: Turn, indices: Tensor) -> Tensor:
     if indices.dtype != TDIM:
         return indices.astype(np.int64)
@@ -119,6 +269,29 @@ def pulsify_gather(op: Gather, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     return along_tracked_axis(op, node, ctx)
 
 
+@PULSIFY_V1.rule(GatherElements)
+def pulsify_gather_elements(
+    op: GatherElements, node: Node, ctx: PulsifyContext
+) -> tuple[Outlet, ...]:
+    """Look up each frame of indices within its own frame, or each element of a static tensor.
+
+    Errors:
+        Refused: the gathered axis of the data streams; data or indices reach along the stream
+            where the other does not stream.
+    """
+    data = ctx.stream(ctx.inputs[0])
+    if data is not None and data.axis == op.axis:
+        ctx.refuse(
+            f"takes elements of the stream axis {op.axis} by index: an index may name a frame "
+            "that has not come yet",
+            "slice the stream instead",
+        )
+    return along_tracked_axis(op, node, ctx)
+
+
+PULSIFY_V1.use(along_tracked_axis, GatherNd)
+
+
 @NNEF.load("tract_core_gather", "input", "indices", "axis", datum_type="")
 def load_gather(call: Invocation) -> tuple[Outlet, ...]:
     """tract_core_gather(input, indices, axis); `datum_type` is for block-quantised tables."""
@@ -133,6 +306,32 @@ def dump_gather(op: Gather, node: Node, out: Dump) -> None:
     out.call("tract_core_gather", axis=op.axis)
 
 
+@NNEF.load("tract_core_gather_elements", "input", "indices", "axis")
+def load_gather_elements(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_gather_elements(input, indices, axis)."""
+    op = GatherElements(call.integer("axis"))
+    return call.wire(op, call.tensor("input"), call.tensor("indices"))
+
+
+@NNEF.dump(GatherElements)
+def dump_gather_elements(op: GatherElements, node: Node, out: Dump) -> None:
+    """Write tract_core_gather_elements."""
+    out.call("tract_core_gather_elements", axis=op.axis)
+
+
+@NNEF.load("tract_core_gather_nd", "input", "indices", batch_dims=0)
+def load_gather_nd(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_gather_nd(input, indices, batch_dims)."""
+    op = GatherNd(call.integer("batch_dims"))
+    return call.wire(op, call.tensor("input"), call.tensor("indices"))
+
+
+@NNEF.dump(GatherNd)
+def dump_gather_nd(op: GatherNd, node: Node, out: Dump) -> None:
+    """Write tract_core_gather_nd."""
+    out.call("tract_core_gather_nd", batch_dims=op.batch_dims)
+
+
 @ONNX.rule("Gather")
 def import_gather(call: OnnxCall) -> tuple[Outlet, ...]:
     """Gather along `axis`."""
@@ -142,3 +341,20 @@ def import_gather(call: OnnxCall) -> tuple[Outlet, ...]:
     if not -rank <= axis < rank:
         call.malformed(f"axis={axis} for data of rank {rank}")
     return call.wire(Gather(axis % rank), data, call.input(1))
+
+
+@ONNX.rule("GatherElements")
+def import_gather_elements(call: OnnxCall) -> tuple[Outlet, ...]:
+    """GatherElements along `axis`."""
+    data = call.input(0)
+    rank = call.fact(data).rank
+    axis = call.integer("axis", 0)
+    if not -rank <= axis < rank:
+        call.malformed(f"axis={axis} for data of rank {rank}")
+    return call.wire(GatherElements(axis % rank), data, call.input(1))
+
+
+@ONNX.rule("GatherND")
+def import_gather_nd(call: OnnxCall) -> tuple[Outlet, ...]:
+    """GatherND with `batch_dims`."""
+    return call.wire(GatherNd(call.integer("batch_dims", 0)), call.input(0), call.input(1))

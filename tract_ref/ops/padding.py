@@ -324,7 +324,8 @@ def _pad_stream(op: Pad, ctx: PulsifyContext, wire: Outlet, stream: Linear) -> O
     d, length = stream.delay, stream.length + before + after
     if op.mode == "reflect":
         reflect = PulseReflect(stream.axis, before, after, d, stream.length)
-        return ctx.wire(reflect, (wire,), replace(stream, length=length, delay=d + before))[0]
+        late = replace(stream, length=length, delay=d + before)
+        return ctx.wire(reflect, (wire,), late, suffix="reflect")[0]
     if op.mode == "constant":
         value = np.asarray(op.value, ctx.fact(wire).dtype)
         filled = ctx.pad(wire, before=before, after=after, mode="constant", value=value, delay=d)

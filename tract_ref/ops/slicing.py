@@ -316,7 +316,8 @@ def pulsify_downsample(op: Downsample, node: Node, ctx: PulsifyContext) -> tuple
     delay, phase = divmod(stream.delay + op.modulo, op.stride)
     length = ctx.batch_output().shape[op.axis]
     info = Linear(op.axis, length, delay, stream.rate / op.stride)
-    return ctx.wire(Downsample(op.axis, op.stride, phase), (wire,), info)
+    one = (phase, phase)
+    return ctx.wire(Downsample(op.axis, op.stride, phase), (wire,), info, reach=one)
 
 
 PULSIFY_V1.refuse(

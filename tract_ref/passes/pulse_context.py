@@ -13,7 +13,7 @@ import numpy as np
 from tract_ref.dim import Dim, TDim, evaluate, period, slope
 from tract_ref.errors import Inconclusive, InternalError, Refused
 from tract_ref.ir.fact import Fact, Tensor
-from tract_ref.ir.model import Model, Node, Outlet
+from tract_ref.ir.model import Model, Node, Outlet, Source
 from tract_ref.ir.op import Op
 from tract_ref.ops.buffer import Delay, PulsePad
 from tract_ref.ops.slicing import Slice
@@ -124,7 +124,12 @@ class PulseContext:
         return dim
 
     def wire(
-        self, op: Op, inputs: tuple[Outlet, ...], *streams: Linear | None, suffix: str = ""
+        self,
+        op: Op,
+        inputs: tuple[Outlet, ...],
+        *streams: Linear | None,
+        suffix: str = "",
+        reach: tuple[int, int] = (0, 0),
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model."""
         name = f"{self.node.name}.{suffix}" if suffix else self.node.name
@@ -134,13 +139,20 @@ class PulseContext:
         for outlet, stream in zip(outlets, streams, strict=True):
             if stream is not None:
                 self._streams[outlet] = stream
-                self._reads[outlet] = self._hull(inputs, stream)
+                hull = self._hull(inputs, stream, reach)
+                if hull is not None:
+                    self._reads[outlet] = hull
+                elif isinstance(op, Source):
+                    self._reads[outlet] = Fraction(0), Fraction(0)
         return outlets
 
-    def _hull(self, inputs: tuple[Outlet, ...], stream: Linear) -> tuple[Fraction, Fraction]:
+    def _hull(
+        self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[int, int]
+    ) -> tuple[Fraction, Fraction] | None:
         """Return the source frames that an output reads, from those that its inputs read.
 
-        An op works turn by turn on raw frames, so a change of delay is a change of index.
+        An op works turn by turn on raw frames, so a change of delay is a change of index. None when
+        it reads no source frame: a table, or a constant along the stream.
         """
         found: list[tuple[Fraction, Fraction]] = []
         for wire in inputs:
@@ -150,9 +162,10 @@ class PulseContext:
             elif wire in self._reads:
                 old = self._streams[wire]
                 shift = stream.delay / stream.rate - old.delay / old.rate
-                found.append((self._reads[wire][0] + shift, self._reads[wire][1] + shift))
+                first, last = (Fraction(frame) / old.rate + shift for frame in reach)
+                found.append((self._reads[wire][0] + first, self._reads[wire][1] + last))
         if not found:
-            return Fraction(0), Fraction(0)
+            return None
         return min(first for first, _ in found), max(last for _, last in found)
 
     def receptive_field(self, wires: list[Outlet]) -> int:
@@ -181,7 +194,8 @@ class PulseContext:
             later = replace(stream, delay=stream.delay + delay + overlap)
             op = Delay(stream.axis, delay, overlap)
             found = self.wire(op, (wire,), later, suffix="delay")[0]
-            self._reads[found] = self._reads[wire]
+            if wire in self._reads:
+                self._reads[found] = self._reads[wire]
             self._delays[key] = found
         return found
 
@@ -224,7 +238,7 @@ class PulseContext:
     ) -> tuple[Outlet, Linear]:
         """Return the wire with exactly the frames that the windows of this turn read."""
         stream = self.streaming(wire)
-        reads = self._reads[wire]
+        reads = self._reads.get(wire)
         frames = self.frames(wire)
         if frames % stride:
             self._refuse_stride(frames, stride, stream)
@@ -258,8 +272,9 @@ class PulseContext:
             wire = self.wire(Slice(stream.axis, -kept, frames), (wire,), sliced, suffix="phase")[0]
         out_length = self.batch_output().shape[stream.axis] if length is None else length
         out = Linear(stream.axis, out_length, out_delay, stream.rate / stride)
-        lead, lag = before / stream.rate, (field - before) / stream.rate
-        self._window_reads[wire, out] = (reads[0] - lead, reads[1] + lag)
+        if reads is not None:
+            lead, lag = before / stream.rate, (field - before) / stream.rate
+            self._window_reads[wire, out] = (reads[0] - lead, reads[1] + lag)
         return wire, out
 
     def _refuse_stride(self, frames: int, stride: int, stream: Linear) -> NoReturn:
@@ -271,6 +286,40 @@ class PulseContext:
             f"stride={stride}",
             f"use a pulse of {valid}, … frames",
         )
+
+    def accumulate(
+        self, wire: Outlet, *, field: int, stride: int, before: int = 0, after: int = 0
+    ) -> tuple[Outlet, Linear, int]:
+        """Return the wire with the earlier frames that reach into the output of this turn."""
+        reads = self._reads.get(wire)
+        # Frame length + g reaches a kept output where (g + 1)*stride <= field - after; frame -g
+        # where g*stride <= field - before.
+        beyond = max(0, (field - after) // stride)
+        if beyond:
+            wire = self.delay(wire, self.late_end(wire))
+        stream = self.streaming(wire)
+        history = field // stride
+        # Without a delay nothing precedes frame 0 but the zeros that the history starts with.
+        ahead = max(0, (field - before) // stride) if stream.delay else 0
+        framed = self.delay(wire, 0, overlap=history)
+        if ahead or beyond:
+            framed = self.pad(
+                framed,
+                before=ahead,
+                after=beyond,
+                mode="constant",
+                value=self._fill(self.fact(wire), FILL_ZERO),
+                delay=stream.delay + history,
+                overlap=history,
+            )
+        length = self.batch_output().shape[stream.axis]
+        delay = stride * stream.delay + before
+        out = Linear(stream.axis, length, delay, stream.rate * stride)
+        # Output p reads frames (p + before - k*dilation) / stride.
+        if reads is not None:
+            first, last = (before - field) / out.rate, before / out.rate
+            self._window_reads[framed, out] = (reads[0] + first, reads[1] + last)
+        return framed, out, history
 
     def late_end(self, wire: Outlet) -> int:
         """Return how many frames later `wire` must come for its end to be known in time.

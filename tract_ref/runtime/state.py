@@ -20,7 +20,7 @@ from tract_ref.errors import EvalError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import OpState, Turn
-from tract_ref.runtime.frame import run_plain
+from tract_ref.runtime.frame import Frame, run_plain
 from tract_ref.runtime.inputs import broken_assertion, read_npz, require_array
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Session:
         self._states: dict[int, OpState] = {}
         layout = plan.streaming
         self._frame = plan.new_frame({}) if plan.fast and layout is not None else None
+        self._shapes: dict[str, int] = {}
         if self._frame is not None:
             self._states = self._frame.states
         else:
@@ -77,7 +78,7 @@ class Session:
         self.turns += 1
         received = self._received_now(layout)
         if plan.fast:
-            frame = self._frame if self._frame is not None else plan.frame(bindings)
+            frame = self._frame_for(bindings)
             frame.shift()
             for name, array in frame.inputs.items():
                 np.copyto(array, inputs[name])
@@ -95,6 +96,22 @@ class Session:
         run_plain(model, plan.nodes, values, self._states, turn)
         named = dict(zip(model.output_names, (values[o] for o in model.outputs), strict=True))
         return named | {model.wire_name(o): values[o] for o in plan.keep}
+
+    def _frame_for(self, bindings: dict[str, int]) -> Frame:
+        """Return the frame of this turn: shared by all sessions unless the model keeps a state."""
+        plan = self.plan
+        if plan.streaming is None and not plan.stateful:
+            return plan.frame(bindings)
+        if self._frame is None:
+            self._frame = plan.new_frame(bindings)
+            self._states = self._frame.states
+            self._shapes = dict(bindings)
+        elif plan.streaming is None and bindings != self._shapes:
+            raise EvalError(
+                f"a session of a model with state was started with {self._shapes}, now {bindings}",
+                remedy="start a new session for other sizes",
+            )
+        return self._frame
 
     def _received_now(self, layout: PulseShape | None) -> int:
         """Source frames that this turn may rely on: none of them is filler until S is bound."""

@@ -70,11 +70,21 @@ class PulsifyContext(Protocol):
         ...
 
     def wire(
-        self, op: Op, inputs: tuple[Outlet, ...], *streams: Linear | None, suffix: str = ""
+        self,
+        op: Op,
+        inputs: tuple[Outlet, ...],
+        *streams: Linear | None,
+        suffix: str = "",
+        reach: tuple[int, int] = (0, 0),
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model, with one streaming fact per output.
 
-        An empty suffix gives it the batch node's name.
+        Args:
+            op: what to apply to one turn.
+            inputs: pulsed wires.
+            streams: how each output streams.
+            suffix: appended to the batch node's name; empty gives the name itself.
+            reach: first and last input frame of a turn that its first output frame reads.
         """
         ...
 
@@ -134,6 +144,28 @@ class PulsifyContext(Protocol):
 
         Raises:
             Refused: the frames per turn are not a multiple of the stride.
+        """
+        ...
+
+    def accumulate(
+        self, wire: Outlet, *, field: int, stride: int, before: int = 0, after: int = 0
+    ) -> tuple[Outlet, Linear, int]:
+        """Return the wire with the earlier frames that reach into the output of this turn.
+
+        Frame i of `wire` is added to positions [i*stride, i*stride + field] of the uncropped
+        output. What is returned holds zeros outside the stream, wherever an output reads there.
+
+        Args:
+            wire: a streaming wire.
+            field: (K - 1) * dilation, in output frames.
+            stride: output frames per frame of `wire`.
+            before: output frames dropped before the first one.
+            after: output frames dropped after the last one; negative = added there. Less than
+                field - stride makes the op end-sensitive.
+
+        Returns:
+            The wire, each turn led by the frames of the last result; the streaming fact of the op's
+            output; how many earlier frames lead each turn.
         """
         ...
 

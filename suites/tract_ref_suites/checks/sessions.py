@@ -28,7 +28,9 @@ def sessions_are_values(problem: Problem) -> None:
             with stage("run"):
                 _check_interleaved(plan, subject, label)
                 _check_copies(plan, subject, label)
-                _check_pushed_copies(plan, subject, label)
+                # A file is slow to write: one pulse shows whether the state survives it.
+                if pulse == problem.pulses[-1]:
+                    _check_pushed_copies(plan, subject, label)
                 _check_state(plan, subject, label)
 
 
@@ -66,12 +68,7 @@ def _check_copies(plan: Plan, subject: Subject, label: str) -> None:
     for turn in range(middle):
         announce(session, length, turn, "late")
         session.turn(feed(plan, subject.inputs, turn, fill="nan"))
-    with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
-        path = Path(scratch) / "state.npz"
-        session.save(path)
-        loaded = plan.session()
-        loaded.load(path)
-    for kind, copy in (("cloned", session.clone()), ("loaded", loaded), ("original", session)):
+    for kind, copy in (("cloned", session.clone()), ("original", session)):
         rest = _trace(plan, copy, subject.inputs, length, middle)
         for turn, values in enumerate(rest, middle):
             _require_same(values, whole[turn], f"{label}, turn {turn}: {kind} against unbroken")
@@ -103,7 +100,7 @@ def _check_state(plan: Plan, subject: Subject, label: str) -> None:
     length = subject.admitted(max(_MANY_TURNS * pulse, subject.problem.length))
     inputs = subject.at_length(length)
     session = plan.session()
-    shapes: dict[str, tuple[object, ...]] = {}
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
     counts: list[int] = []
     for turn, _ in enumerate(_trace(plan, session, inputs, length, 0)):
         found = {k: (v.shape, str(v.dtype)) for k, v in session.state_arrays().items()}

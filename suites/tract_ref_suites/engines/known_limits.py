@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -86,9 +86,11 @@ def predicate(name: str) -> Callable[[Problem], bool]:
     except ModuleNotFoundError as error:
         raise LimitError(f"predicate {name!r}: no module {error.name}") from error
     found = getattr(module, name, None)
-    if not callable(found) or name.startswith("_"):
+    # What the module imports is no predicate.
+    is_own = callable(found) and getattr(found, "__module__", "") == PREDICATES
+    if not is_own or name.startswith("_"):
         raise LimitError(f"engines/limits.py has no predicate {name!r}")
-    return found
+    return cast("Callable[[Problem], bool]", found)
 
 
 def load_limits(

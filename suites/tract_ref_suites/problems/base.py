@@ -231,6 +231,12 @@ class Streamed(Problem):
         """Exact where no sum rounds."""
         return "exact" if self.values.is_exact else "close"
 
+    @property
+    def loose(self) -> str:
+        """Frames without elements show nothing."""
+        model = self.model()
+        return "the frames are empty" if 0 in model.fact(model.outputs[0]).shape else ""
+
     def delay_for(self, *, end_sensitive: bool) -> int:
         """Return the delay of the stream that the op gets.
 

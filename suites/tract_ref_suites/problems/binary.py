@@ -140,9 +140,7 @@ class BinaryProblem(Streamed):
         left, right = (b, a) if self.flipped else (a, b)
         function = self.row()[1]
         dtype = np.dtype(np.bool_) if self.function in _COMPARISONS else data.dtype
-        shape = tuple(
-            m if n == 1 else n for n, m in zip(left.shape, right.shape, strict=True)
-        )
+        shape = tuple(m if n == 1 else n for n, m in zip(left.shape, right.shape, strict=True))
         out = np.zeros(shape, dtype)
         for index in np.ndindex(*shape):
             out[index] = function(_at(left, index), _at(right, index))
@@ -151,6 +149,13 @@ class BinaryProblem(Streamed):
     @property
     def oracle_approx(self) -> str:
         return "close" if self.function in ("Pow", "Mod", "Rem") else "exact"
+
+    @property
+    def loose(self) -> str:
+        alike = not self.constant and self.offsets[0] == self.offsets[1]
+        if alike or self.function in _COMPARISONS:
+            return "the function hides most differences of its inputs"
+        return super().loose
 
     def least_delay(self, pulse: int) -> int | None:
         return self.crop[0] + (self.offsets[0] if self.constant else max(self.offsets))
@@ -194,9 +199,7 @@ def binary_problems(
     )
 
 
-def _strategy(
-    function: str, *dtypes: str
-) -> Callable[[], st.SearchStrategy[BinaryProblem]]:
+def _strategy(function: str, *dtypes: str) -> Callable[[], st.SearchStrategy[BinaryProblem]]:
     return lambda: binary_problems(function=function, dtypes=dtypes)
 
 

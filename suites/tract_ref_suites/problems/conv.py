@@ -40,7 +40,7 @@ def convolve(
         n, o, *at = index
         reads = [list(enumerate(t[i])) for t, i in zip(taps, at, strict=True)]
         total = 0.0 if bias is None else float(bias.ravel()[o])
-        for c, *where in itertools.product(range(per_group), *reads):
+        for c, where in itertools.product(range(per_group), itertools.product(*reads)):
             place = tuple(position for _, position in where)
             inside = (0 <= p < size for p, size in zip(place, data.shape[2:], strict=True))
             if all(inside):
@@ -98,9 +98,7 @@ class ConvProblem(Streamed):
 def conv_problems(draw: st.DrawFn, *, spatial: int = 1, batch: bool = False) -> ConvProblem:
     """Draw a convolution that streams along one of its spatial axes, or along the batch axis."""
     axis = 0 if batch else draw(st.integers(2, 1 + spatial))
-    along = tuple(
-        draw(windows() if k + 2 == axis else plain_windows()) for k in range(spatial)
-    )
+    along = tuple(draw(windows() if k + 2 == axis else plain_windows()) for k in range(spatial))
     window = Along() if batch else along[axis - 2]
     sizes = draw(pulses(window.stride))
     groups, per_group, outs = draw(st.tuples(*(st.integers(1, 2) for _ in range(3))))
@@ -134,6 +132,11 @@ class ConvChain(Streamed):
     op = "Conv"
     chain: tuple[Along, ...]
     kernels: tuple[tuple[int, ...], ...]
+
+    @property
+    def loose(self) -> str:
+        strides = any(along.stride > 1 or any(along.pads(1)) for along in self.chain)
+        return "each convolution rounds its own delay" if strides else ""
 
     def apply(self, model: Model, wire: Outlet) -> Outlet:
         for number, (along, kernel) in enumerate(zip(self.chain, self.kernels, strict=True)):
@@ -192,6 +195,14 @@ class PadConv(Streamed):
     along: Along
     kernel: tuple[int, ...]
     fill: float = 9999
+
+    @property
+    def shortest(self) -> int:
+        return 1 if self.mode == "edge" and any(self.pad) else 0
+
+    @property
+    def loose(self) -> str:
+        return "a pad that is not folded is translated alone, then the convolution"
 
     def apply(self, model: Model, wire: Outlet) -> Outlet:
         if any(self.pad):

@@ -149,6 +149,10 @@ class DagProblem(Problem):
     def pulses(self) -> tuple[int, ...]:
         return self.sizes
 
+    @property
+    def loose(self) -> str:
+        return "each op of each path rounds its own delay, and constants may hide what an op reads"
+
     def model(self) -> Model:
         return build(self.dag)
 

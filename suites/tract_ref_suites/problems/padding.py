@@ -84,6 +84,18 @@ class PadProblem(Streamed):
     def oracle_approx(self) -> str:
         return "exact"
 
+    @property
+    def shortest(self) -> int:
+        pair = self.pads[self.axis]
+        needed = {"constant": 0, "edge": 1, "reflect": max(pair) + 1}[self.mode]
+        return needed + sum(self.crop) if any(pair) and needed else 0
+
+    @property
+    def loose(self) -> str:
+        if self.mode == "constant":
+            return super().loose
+        return "a smaller delay depends on the pulse (spec/pulse.md 8.17, 8.18)"
+
     def least_delay(self, pulse: int) -> int | None:
         before, after = self.pads[self.axis]
         delay = self.delay_for(end_sensitive=bool(after))
@@ -120,7 +132,7 @@ def pad_problems(draw: st.DrawFn, *, mode: str = "constant") -> PadProblem:
         pads=tuple(pads),
         mode=mode,
         values=draw(values(palettes=("integers", "special"))),
-        dtype=draw(st.sampled_from(["f4", "i4", "f2"])),
+        dtype=draw(st.sampled_from(["f4", "i4", "f8"])),
     )
 
 
@@ -260,9 +272,7 @@ def _line(
     mode: str = "constant",
     crop: tuple[int, int] = (0, 0),
 ) -> PadProblem:
-    return PadProblem(
-        shape=(length,), axis=0, sizes=pulses, pads=(pair,), mode=mode, crop=crop
-    )
+    return PadProblem(shape=(length,), axis=0, sizes=pulses, pads=(pair,), mode=mode, crop=crop)
 
 
 HAND: dict[str, Problem] = {

@@ -137,7 +137,7 @@ def pool_problems(
         sizes = ()
     crop = draw(crops())
     length = draw(lengths(window.stride, field=window.field + sum(crop)))
-    dtypes = {"max": ["f4", "i4", "u1", "f2"], "sum": ["f4", "i4"], "mean": ["f4", "f8"]}
+    dtypes = {"max": ["f4", "i4", "u1", "f8"], "sum": ["f4", "i4"], "mean": ["f4", "f8"]}
     palettes = ("integers", "normal", "special") if kind == "max" else ("integers", "normal")
     others = tuple(draw(st.integers(1, 4)) for _ in range(spatial))
     return PoolProblem(
@@ -258,9 +258,7 @@ HAND: dict[str, Problem] = {
     "SumPool-mean-counted-ceil": _line(
         7, (2, 4), Along(2, 2, 1, "valid", ceil=True), kind="mean", counted=True
     ),
-    "SumPool-mean-after-crops": _line(
-        13, (2, 4), Along(3, 2, 1, (1, 2)), kind="mean", crop=(1, 2)
-    ),
+    "SumPool-mean-after-crops": _line(13, (2, 4), Along(3, 2, 1, (1, 2)), kind="mean", crop=(1, 2)),
     "SumPool-mean-empty-stream": _line(0, (2,), Along(3, 1, 1, (1, 1)), kind="mean"),
 }
 

@@ -104,7 +104,6 @@ class LongConstant(Streamed):
 
     Attributes:
         op: Broadcast or Tile.
-        period: frames of the constant; the stream of a Tile has `period` frames per source frame.
     """
 
     family = "repeat"
@@ -167,9 +166,7 @@ STRATEGIES = {
 def _line(
     op: str, length: int, pulses_: tuple[int, ...], *, crop: tuple[int, int] = (0, 0)
 ) -> RepeatProblem:
-    return RepeatProblem(
-        shape=(1, length), axis=1, sizes=pulses_, op=op, counts=(3, 1), crop=crop
-    )
+    return RepeatProblem(shape=(1, length), axis=1, sizes=pulses_, op=op, counts=(3, 1), crop=crop)
 
 
 HAND: dict[str, Problem] = {

@@ -71,6 +71,12 @@ class SliceProblem(Streamed):
     def oracle_approx(self) -> str:
         return "exact"
 
+    @property
+    def loose(self) -> str:
+        if self.on == self.axis and self.end > 0:
+            return "frames up to a fixed end may all come in one turn"
+        return super().loose
+
     def least_delay(self, pulse: int) -> int | None:
         return self.crop[0] + (self.start if self.on == self.axis else 0)
 
@@ -203,6 +209,10 @@ class TableProblem(Streamed):
     start: int = 0
     spare: int = 0
 
+    @property
+    def longest(self) -> int | None:
+        return max(self.length, sum(self.crop)) + self.spare
+
     def table(self) -> Array:
         frames = max(0, self.length - sum(self.crop))
         shape = placed((1,) * len(self.shape), self.axis, self.start + frames + self.spare)
@@ -290,6 +300,10 @@ class BoundedPad(Streamed):
     start: int
     end: int
     after: int
+
+    @property
+    def loose(self) -> str:
+        return "the pad waits for an end that only short streams move"
 
     def apply(self, model: Model, wire: Outlet) -> Outlet:
         (cut,) = model.wire("cut", Slice(self.axis, self.start, self.end), (wire,))
@@ -409,12 +423,8 @@ def _short_table() -> object:
 
 
 ERRORS: dict[str, ErrorCase] = {
-    "Slice-start-of-the-end": _refused(
-        Slice(1, S - 4, S), "start="
-    ),
-    "Slice-other-axis-to-the-stream": _refused(
-        Slice(2, 0, S), "cuts axis 2 to", "1,S,6,f32"
-    ),
+    "Slice-start-of-the-end": _refused(Slice(1, S - 4, S), "start="),
+    "Slice-other-axis-to-the-stream": _refused(Slice(2, 0, S), "cuts axis 2 to", "1,S,6,f32"),
     "Slice-table-of-uneven-length": _table(S * S),
     "Slice-table-of-half-frames": _table(S // 2, pulse=3),
     "Slice-table-too-short": ErrorCase(_short_table, EvalError, 'run: node "cut" (Slice): end=S'),

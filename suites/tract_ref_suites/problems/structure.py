@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tract_ref import pulsify
 from tract_ref.approx import Array
 from tract_ref.dim import Dim, sym
-from tract_ref.errors import Refused
+from tract_ref.errors import InvalidModel, Refused
 from tract_ref.ir.fact import DTYPES, Fact
 from tract_ref.ir.model import Model
 from tract_ref.ops.structure import Identity
@@ -117,8 +117,12 @@ HAND: dict[str, Problem] = {
 }
 ERRORS = {
     "nothing-streams": ErrorCase(
-        _without_stream(2, symbolic=False), Refused, "pulsify v1: no input has a symbolic dimension"
+        _without_stream(2, symbolic=False),
+        InvalidModel,
+        "pulsify v1: no input has a symbolic dimension",
     ),
-    "pulse-of-zero": ErrorCase(_without_stream(0, symbolic=True), Refused, "pulsify v1: pulse=0"),
+    "pulse-of-zero": ErrorCase(
+        _without_stream(0, symbolic=True), InvalidModel, "pulsify v1: pulse=0"
+    ),
     "two-stream-axes": ErrorCase(_two_axes, Refused, 'pulsify v1: node "x" (Source): input'),
 }

@@ -1,0 +1,1 @@
+"""Shared strategies: dims, shapes, tensors, windows, chunkings, models."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import strategies as st
 
 from tract_ref.prove import regular_chunks
@@ -22,5 +24,5 @@ def chunkings(total: int, *, empty: bool = True) -> st.SearchStrategy[tuple[int,
 
 
 def _between(marks: list[int], *, empty: bool) -> tuple[int, ...]:
-    gaps = (b - a for a, b in zip(marks, marks[1:], strict=False))
+    gaps = (b - a for a, b in pairwise(marks))
     return tuple(gap for gap in gaps if gap or empty)

@@ -16,11 +16,11 @@ from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ops.binary import Add, Gt
-from tract_ref.ops.select import Select
 from tract_ref.ops.concat import Concat
 from tract_ref.ops.conv import Conv
 from tract_ref.ops.padding import Pad
 from tract_ref.ops.pool import MaxPool, SumPool
+from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.unary import Abs, Neg, Sign
 from tract_ref_suites.problems.base import SYMBOL, small_integers
@@ -213,7 +213,9 @@ def steps(draw: st.DrawFn, *, stride: int = 1) -> Step:
         return Step(kind)
     kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     reach = (kernel - 1) * dilation
-    padding = draw(st.sampled_from(["valid", (min(reach, pair[0]), min(reach, pair[1])), (reach, 0)]))
+    padding = draw(
+        st.sampled_from(["valid", (min(reach, pair[0]), min(reach, pair[1])), (reach, 0)])
+    )
     along = Along(kernel, stride, dilation, padding)
     return Step(kind, along, seed=draw(st.integers(0, 99)) if kind == "conv" else 0)
 

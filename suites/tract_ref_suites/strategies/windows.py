@@ -51,7 +51,7 @@ class Along:
         while True:
             at = len(found) * self.stride
             last = at + self.field
-            if self.ceil and isinstance(self.op_padding(), type(explicit(1, 0))):
+            if self.ceil:
                 # The window before this one left positions over, and this one starts before them.
                 fits = last - self.stride + 1 < n + before + after and at < n + before
             else:

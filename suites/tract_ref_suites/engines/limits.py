@@ -1,0 +1,471 @@
+"""Predicates of the known limits: is a problem inside what an engine is known not to do?
+
+They look at the model that a problem builds and at its lengths, never at the engine's answer. Each
+is as narrow as the fault that it stands for, so that an engine is tested right up to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from tract_ref import Pulsed, pulsify
+from tract_ref.dim import Dim, evaluate
+from tract_ref.ir.fact import Fact
+from tract_ref.ir.model import Model, Node, Outlet
+from tract_ref.ops.axes import Reshape
+from tract_ref.ops.binary import Pow
+from tract_ref.ops.buffer import PulsePad
+from tract_ref.ops.concat import Concat
+from tract_ref.ops.conv import Conv
+from tract_ref.ops.einsum import EinSum
+from tract_ref.ops.padding import Crop, Pad
+from tract_ref.ops.pool import MaxPool, SumPool
+from tract_ref.ops.reduce import Reduce
+from tract_ref.ops.repeat import Broadcast, Tile
+from tract_ref.ops.slicing import Downsample, Slice
+from tract_ref.ops.softmax import Softmax
+from tract_ref.ops.unary import Elu, Gelu, Selu
+from tract_ref.stream.window import AxisWindow, SameLower, SameUpper, WindowSpec
+from tract_ref_suites.problems.base import SYMBOL, Problem
+
+_PULSES = 64
+"""Pulses looked at when the worst end of a stream is searched."""
+
+
+@lru_cache(maxsize=512)
+def _model(problem: Problem) -> Model:
+    return problem.model()
+
+
+@lru_cache(maxsize=512)
+def _pulsed(problem: Problem, pulse: int) -> Pulsed:
+    return pulsify(_model(problem), pulse, symbol=SYMBOL)
+
+
+def _nodes(problem: Problem) -> list[Node]:
+    return _model(problem).order()
+
+
+def _size(problem: Problem, dim: Dim) -> int:
+    return evaluate(dim, {SYMBOL: problem.length})
+
+
+def _sizes(problem: Problem, wire: Outlet) -> tuple[int, ...]:
+    return tuple(_size(problem, dim) for dim in _model(problem).fact(wire).shape)
+
+
+def _stream_axis(problem: Problem, wire: Outlet) -> int | None:
+    """Return the axis of a wire that grows with the stream."""
+    axes = _model(problem).fact(wire).axes_with(SYMBOL)
+    return axes[0] if axes else None
+
+
+def _window(node: Node) -> WindowSpec | None:
+    return node.op.window if isinstance(node.op, Conv | MaxPool | SumPool) else None
+
+
+def _windows(problem: Problem) -> Iterator[tuple[Node, int, AxisWindow, int]]:
+    """Yield every windowed node with each of its axes, the windows there, and the size there."""
+    for node in _nodes(problem):
+        spec = _window(node)
+        if spec is not None:
+            sizes = _sizes(problem, node.inputs[0])
+            for spatial in range(spec.rank):
+                axis = spec.FIRST + spatial
+                yield node, axis, spec.axis(spatial), sizes[axis]
+
+
+def _overruns(problem: Problem, node: Node) -> bool:
+    """Say whether a node asks for positions that the axis does not have."""
+    if not node.inputs:
+        return False
+    sizes = _sizes(problem, node.inputs[0])
+    match node.op:
+        case Slice(axis, int(start), int(end)) if end <= start:
+            # It is written as [start:start], or cut back to the axis.
+            return start > sizes[axis]
+        case Slice(axis, start, end):
+            return not _size(problem, start) <= _size(problem, end) <= sizes[axis]
+        case Crop(crops):
+            return any(b + a > n for (b, a), n in zip(crops, sizes, strict=True))
+        case Conv(window) if sizes[0]:
+            along = enumerate(sizes[window.FIRST :])
+            return any(n + sum(window.axis(i).pads(n)) < window.axis(i).field for i, n in along)
+        case _:
+            return False
+
+
+def reads_past_the_end(problem: Problem) -> bool:
+    """Say whether a slice, a crop or a window reads past the end of an axis this short."""
+    return any(_overruns(problem, node) for node in _nodes(problem))
+
+
+def _input_fact(problem: Problem, node: Node) -> Fact:
+    return _model(problem).fact(node.inputs[0])
+
+
+def empty_tensor_in_a_kernel(problem: Problem) -> bool:
+    """Say whether a 2-D max pool, a fold or a softmax gets or gives no element at all."""
+    for node in _nodes(problem):
+        op = node.op
+        if isinstance(op, Reduce | Softmax) or (isinstance(op, MaxPool) and op.window.rank > 1):
+            facts = (_input_fact(problem, node), *node.outputs)
+            if any(_size(problem, dim) == 0 for fact in facts for dim in fact.shape):
+                return True
+    return False
+
+
+def window_longer_than_a_fixed_axis(problem: Problem) -> bool:
+    """Say whether a window does not fit an axis whose size is known when the file is read."""
+    return any(
+        isinstance(_input_fact(problem, node).shape[axis], int)
+        and n + sum(window.pads(n)) <= window.field
+        for node, axis, window, n in _windows(problem)
+    )
+
+
+# Streams
+
+
+def _pads_after(problem: Problem, node: Node) -> bool:
+    """Say whether a node writes something after the last frame of its stream."""
+    wire = node.inputs[0] if node.inputs else None
+    if wire is None:
+        return False
+    match node.op:
+        case Pad(pads):
+            axis = _stream_axis(problem, wire)
+            return axis is not None and pads[axis][1] > 0
+        case Concat(axis):
+            streams = [i for i, w in enumerate(node.inputs) if _stream_axis(problem, w) == axis]
+            return bool(streams) and streams[0] < len(node.inputs) - 1
+        case Conv(window) | MaxPool(window) | SumPool(window):
+            axis = _stream_axis(problem, wire)
+            if axis is None or axis < window.FIRST:
+                return False
+            _, after = window.axis(axis - window.FIRST).fixed_pads()
+            return bool(after)
+        case _:
+            return False
+
+
+def _comes_too_early(problem: Problem, node: Node, pulse: int) -> bool:
+    """Say whether a frame after the end of a node's stream passes before the end is known.
+
+    After k pulses k*q frames of the wire have passed while the stream may end now, with d + L(k*P)
+    frames of it that count (spec/pulse.md 8.20).
+    """
+    pulsed = _pulsed(problem, pulse)
+    batch = pulsed.batch
+    found = [n for n in batch.nodes.values() if n.name == node.name]
+    wires = found[0].inputs if found else ()
+    for wire in wires:
+        info = pulsed.infos.get(batch.wire_name(wire))
+        if info is None or info.stream is None:
+            continue
+        stream = info.stream
+        for k in range(_PULSES):
+            length = max(0, evaluate(stream.length, {SYMBOL: k * pulse}))
+            if k * int(stream.rate * pulse) > length + stream.delay:
+                return True
+    return False
+
+
+def end_is_needed_before_it_is_known(problem: Problem) -> bool:
+    """Say whether something follows the last frame of a stream that was cropped at its end."""
+    ends = [node for node in _nodes(problem) if _pads_after(problem, node)]
+    return any(
+        _comes_too_early(problem, node, pulse) for node in ends for pulse in problem.pulses
+    )
+
+
+def something_follows_a_stream_that_ran_out(problem: Problem) -> bool:
+    """Say whether frames are put around a stream of which a crop left less than nothing."""
+    around = any(isinstance(node.op, Pad | Concat) for node in _nodes(problem))
+    return around and reads_past_the_end(problem)
+
+
+def same_padding_with_a_stride(problem: Problem) -> bool:
+    """Say whether SAME padding is written for a strided window on the stream axis."""
+    return any(
+        window.stride > 1
+        and isinstance(window.padding, SameUpper | SameLower)
+        and _stream_axis(problem, node.inputs[0]) == axis
+        for node, axis, window, _ in _windows(problem)
+    )
+
+
+def _edge_pads(problem: Problem) -> Iterator[tuple[Node, int, tuple[tuple[int, int], ...]]]:
+    for node in _nodes(problem):
+        if isinstance(node.op, Pad) and node.op.mode == "edge":
+            axis = _stream_axis(problem, node.inputs[0])
+            if axis is not None:
+                yield node, axis, node.op.pads
+
+
+def edge_padding_of_a_pulse(problem: Problem) -> bool:
+    """Say whether the front of a stream is padded by its edge as far as a pulse reaches."""
+    return any(
+        pads[axis][0] >= pulse
+        for _, axis, pads in _edge_pads(problem)
+        for pulse in problem.pulses
+        if pads[axis][0]
+    )
+
+
+def edge_padding_of_two_axes(problem: Problem) -> bool:
+    """Say whether an edge pad of the stream axis pads another axis too."""
+    return any(
+        max(pads[axis]) > 0 and any(max(p) > 0 for a, p in enumerate(pads) if a != axis)
+        for _, axis, pads in _edge_pads(problem)
+    )
+
+
+def reflect_padding_of_a_stream(problem: Problem) -> bool:
+    """Say whether a stream is padded by its mirror image."""
+    for node in _nodes(problem):
+        if isinstance(node.op, Pad) and node.op.mode == "reflect":
+            axis = _stream_axis(problem, node.inputs[0])
+            if axis is not None and max(node.op.pads[axis]):
+                return True
+    return False
+
+
+def padded_average_of_a_stream(problem: Problem) -> bool:
+    """Say whether a sum or average pool is padded on the stream axis."""
+    return any(
+        isinstance(node.op, SumPool)
+        and _stream_axis(problem, node.inputs[0]) == axis
+        and window.fixed_pads() != (0, 0)
+        for node, axis, window, _ in _windows(problem)
+    )
+
+
+def average(problem: Problem) -> bool:
+    """Say whether an average of a count that is no power of 2 is asked for to the last bit."""
+    counts = [
+        node.op.divisor(_sizes(problem, node.inputs[0]))
+        for node in _nodes(problem)
+        if isinstance(node.op, SumPool) and node.op.normalize
+    ]
+    rounds = any(bool((np.bitwise_count(found) > 1).any()) for found in counts)
+    return rounds and problem.oracle_approx == "exact"
+
+
+def stream_is_not_spatial(problem: Problem) -> bool:
+    """Say whether a pool works beside a stream on its batch or channel axis."""
+    return any(
+        isinstance(node.op, MaxPool | SumPool) and (_stream_axis(problem, node.inputs[0]) or 0) < 2
+        for node in _nodes(problem)
+    )
+
+
+def stream_is_the_channel(problem: Problem) -> bool:
+    """Say whether the channels of a pool are the stream."""
+    return any(
+        isinstance(node.op, MaxPool | SumPool) and _stream_axis(problem, node.inputs[0]) == 1
+        for node in _nodes(problem)
+    )
+
+
+def table_cut_to_the_stream(problem: Problem) -> bool:
+    """Say whether a constant is cut to the length of the stream."""
+    return any(
+        isinstance(node.op, Slice)
+        and not _input_fact(problem, node).mentions(SYMBOL)
+        and node.op.mentions(SYMBOL)
+        for node in _nodes(problem)
+    )
+
+
+def stream_cut_to_a_fixed_end(problem: Problem) -> bool:
+    """Say whether a stream is sliced up to a position that is a number, and goes on from there."""
+    outputs = {outlet.node for outlet in _model(problem).outputs}
+    return any(
+        isinstance(node.op, Slice)
+        and isinstance(node.op.end, int)
+        and _stream_axis(problem, node.inputs[0]) == node.op.axis
+        and node.id not in outputs
+        for node in _nodes(problem)
+    )
+
+
+def sampled_beside_the_stream(problem: Problem) -> bool:
+    """Say whether every n-th position of an axis other than the stream's is kept.
+
+    A convolution that never reads the positions between becomes such a sampling.
+    """
+    for node in _nodes(problem):
+        if not node.inputs:
+            continue
+        axis = _stream_axis(problem, node.inputs[0])
+        if isinstance(node.op, Downsample) and axis is not None and node.op.axis != axis:
+            return node.op.stride != 1
+        if isinstance(node.op, Conv):
+            windows = [node.op.window.axis(i) for i in range(node.op.window.rank)]
+            beside = [w for i, w in enumerate(windows) if i + 2 != axis]
+            if any(
+                w.stride > 1
+                and w.fixed_pads() == (0, 0)
+                and (w.kernel == 1 or w.dilation % w.stride == 0)
+                for w in beside
+            ):
+                return True
+    return False
+
+
+def every_position_from_a_phase(problem: Problem) -> bool:
+    """Say whether a Downsample of stride 1 starts after position 0."""
+    return any(
+        isinstance(n.op, Downsample) and n.op.stride == 1 and n.op.modulo > 0
+        for n in _nodes(problem)
+    )
+
+
+def repeated_along_or_beside_a_stream(problem: Problem) -> bool:
+    """Say whether a stream, or a constant as long as it, is repeated to a shape."""
+    return any(
+        isinstance(node.op, Broadcast) and node.outputs[0].mentions(SYMBOL)
+        for node in _nodes(problem)
+    )
+
+
+def tiled_stream(problem: Problem) -> bool:
+    """Say whether a stream, or a constant as long as it, is tiled."""
+    return any(
+        isinstance(node.op, Tile) and node.outputs[0].mentions(SYMBOL) for node in _nodes(problem)
+    )
+
+
+def reshaped_after_a_crop(problem: Problem) -> bool:
+    """Say whether a stream whose length has a clamp is reshaped."""
+    return any(
+        isinstance(node.op, Reshape) and "max(" in str(_input_fact(problem, node))
+        for node in _nodes(problem)
+    )
+
+
+# Numbers
+
+
+def integers_in_a_product(problem: Problem) -> bool:
+    """Say whether a convolution works on integers."""
+    return any(
+        isinstance(n.op, Conv) and n.outputs[0].dtype.kind in "iu" for n in _nodes(problem)
+    )
+
+
+def nan_in_a_maximum(problem: Problem) -> bool:
+    """Say whether a max pool reads NaN, or infinities that may fill a window."""
+    floats = [v for v in problem.inputs().values() if v.dtype.kind == "f"]
+    pools = any(isinstance(node.op, MaxPool) for node in _nodes(problem))
+    return pools and any(bool((np.isnan(v) | (v == -np.inf)).any()) for v in floats)
+
+
+def maximum_of_padding(problem: Problem) -> bool:
+    """Say whether a window of a max pool of floats lies in padding alone."""
+    for node, _, window, n in _windows(problem):
+        if isinstance(node.op, MaxPool) and node.outputs[0].dtype.kind == "f":
+            before = window.pads(n)[0]
+            reach = range(0, window.field + 1, window.dilation)
+            for j in range(window.size(n)):
+                if not any(0 <= j * window.stride - before + k < n for k in reach):
+                    return True
+    return False
+
+
+_NO_DOUBLES = ("Sigmoid", "RoundEven", "Erf", "HardSwish", "Silu", "LeakyRelu", "PowConst")
+
+
+def function_of_doubles(problem: Problem) -> bool:
+    """Say whether a function that has no f64 form is asked for one."""
+    return any(
+        (node.op.name in _NO_DOUBLES or (isinstance(node.op, Gelu) and node.op.approximate))
+        and node.outputs[0].dtype == np.float64
+        for node in _nodes(problem)
+    )
+
+
+def function_of_integers(problem: Problem) -> bool:
+    """Say whether integers are squared or rounded."""
+    return any(
+        node.op.name in ("Square", "RoundEven") and node.outputs[0].dtype.kind in "iu"
+        for node in _nodes(problem)
+    )
+
+
+def kind_of_number(problem: Problem) -> bool:
+    """Say whether NaN or infinities are looked for."""
+    return any(node.op.name in ("IsNan", "IsInf") for node in _nodes(problem))
+
+
+def function_of_newer_nnef(problem: Problem) -> bool:
+    """Say whether selu, or gelu by erf, is asked for."""
+    return any(
+        isinstance(n.op, Selu) or (isinstance(n.op, Gelu) and not n.op.approximate)
+        for n in _nodes(problem)
+    )
+
+
+def elu_with_a_factor(problem: Problem) -> bool:
+    """Say whether an elu has an alpha other than 1 and a negative input to show it."""
+    return any(isinstance(node.op, Elu) and node.op.alpha != 1 for node in _nodes(problem))
+
+
+def power_of_one_base_to_many(problem: Problem) -> bool:
+    """Say whether a constant exponent of one element has axes of its own, or repeats the base."""
+    for node in _nodes(problem):
+        if isinstance(node.op, Pow):
+            base, exponent = (_model(problem).fact(wire) for wire in node.inputs)
+            if exponent.const is not None and base.shape != node.outputs[0].shape:
+                return True
+    return False
+
+
+def integer_quotient(problem: Problem) -> bool:
+    """Say whether integers are divided, by a stream that is 0 where no frame is."""
+    return any(
+        node.op.name in ("Div", "Rem", "Mod") and node.outputs[0].dtype.kind in "iu"
+        for node in _nodes(problem)
+    )
+
+
+def equal_bools(problem: Problem) -> bool:
+    """Say whether bools are compared."""
+    return any(
+        node.op.name in ("Eq", "NotEq", "Ne", "Equal", "NotEqual")
+        and _input_fact(problem, node).dtype.kind == "b"
+        for node in _nodes(problem)
+    )
+
+
+def conjunction_of_a_stream_that_ran_out(problem: Problem) -> bool:
+    """Say whether bools meet a constant after a crop that left less than nothing."""
+    meets = any(node.op.name in ("And", "Or") for node in _nodes(problem))
+    return meets and any(
+        isinstance(node.op, Slice) and "max(" in str(node.outputs[0]) for node in _nodes(problem)
+    )
+
+
+def letter_of_one_and_more(problem: Problem) -> bool:
+    """Say whether a dim of 1 stands for a longer one under a summed letter of an EinSum."""
+    for node in _nodes(problem):
+        if isinstance(node.op, EinSum):
+            sizes: dict[str, set[int]] = {}
+            for wire, letters in zip(node.inputs, node.op.expression.inputs, strict=True):
+                for letter, size in zip(letters, _sizes(problem, wire), strict=True):
+                    sizes.setdefault(letter, set()).add(size)
+            if any(1 in found and len(found) > 1 for found in sizes.values()):
+                return True
+    return False
+
+
+def edge_after_a_first_turn(problem: Problem) -> bool:
+    """Say whether a PulsePad by the edge is past its end within its first turn."""
+    return any(
+        isinstance(n.op, PulsePad) and n.op.mode == "edge" and n.op.after > 0
+        for n in _nodes(problem)
+    )

@@ -1,0 +1,161 @@
+"""Rows looked up by index: streams of indices, and positions of streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tract_ref.approx import Array
+from tract_ref.errors import EvalError, InvalidModel, Refused
+from tract_ref.ir.model import Model, Outlet
+from tract_ref.ops.gather import Gather
+from tract_ref.runtime.plan import Plan
+from tract_ref_suites.problems.base import (
+    ErrorCase,
+    Problem,
+    Streamed,
+    Values,
+    facts,
+    pulsing,
+    single,
+    wiring,
+)
+from tract_ref_suites.strategies.shapes import crops, lengths, placed, pulses, sizes
+from tract_ref_suites.strategies.tensors import values
+
+
+def gathered(data: Array, indices: Array, axis: int) -> Array:
+    """Look up element by element; negative indices count from the end."""
+    shape = (*data.shape[:axis], *indices.shape, *data.shape[axis + 1 :])
+    out = np.zeros(shape, data.dtype)
+    for index in np.ndindex(*shape):
+        row = int(indices[index[axis : axis + indices.ndim]])
+        place = row if row >= 0 else data.shape[axis] + row
+        out[index] = data[(*index[:axis], place, *index[axis + indices.ndim :])]
+    return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherProblem(Streamed):
+    """A lookup: of a table by a stream of indices, or in a stream by fixed indices.
+
+    Attributes:
+        at: the gathered axis.
+        other: shape of what does not stream: the table, or the indices.
+        lookup: the stream holds indices.
+    """
+
+    family = "gather"
+    op = "Gather"
+    at: int
+    other: tuple[int, ...]
+    lookup: bool
+
+    def _indices(self, shape: tuple[int, ...], rows: int) -> Array:
+        rng = np.random.default_rng(self.values.seed)
+        return rng.integers(-rows, rows, shape).astype(np.int64)
+
+    def inputs(self) -> dict[str, Array]:
+        if self.lookup:
+            return {"x": self._indices(self.shape, self.other[self.at])}
+        return super().inputs()
+
+    def static(self) -> Array:
+        """Return the table, or the indices."""
+        if self.lookup:
+            return self.values.array(self.other, "f4", salt=1)
+        return self._indices(self.other, self.shape[self.at])
+
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
+        static = model.add_const("static", self.static())
+        wires = (static, wire) if self.lookup else (wire, static)
+        return model.wire("op", Gather(self.at), wires)[0]
+
+    def oracle(self, data: Array) -> Array:
+        pair = (self.static(), data) if self.lookup else (data, self.static())
+        return gathered(*pair, self.at)
+
+    @property
+    def oracle_approx(self) -> str:
+        return "exact"
+
+    def least_delay(self, pulse: int) -> int | None:
+        return self.crop[0]
+
+
+@st.composite
+def gather_problems(draw: st.DrawFn, *, lookup: bool) -> GatherProblem:
+    """Draw a lookup."""
+    rank = draw(st.integers(1, 2)) if lookup else draw(st.integers(2, 3))
+    axis = draw(st.integers(0, rank - 1))
+    pulse = draw(pulses())
+    crop = draw(crops())
+    length = draw(lengths(pulse[0], field=sum(crop)))
+    other = draw(sizes(draw(st.integers(1, 2)), least=2 if lookup else 1, most=4))
+    at = draw(st.integers(0, len(other) - 1))
+    if not lookup:
+        at = (axis + draw(st.integers(1, rank - 1))) % rank
+    return GatherProblem(
+        shape=placed(draw(sizes(rank)), axis, length),
+        axis=axis,
+        sizes=pulse,
+        crop=crop,
+        at=at,
+        other=other,
+        lookup=lookup,
+        values=draw(values()),
+        dtype="i8" if lookup else "f4",
+    )
+
+
+STRATEGIES = {
+    "Gather-lookup": lambda: gather_problems(lookup=True),
+    "Gather-positions": lambda: gather_problems(lookup=False),
+}
+
+
+def _lookup(length: int, pulses_: tuple[int, ...], front: int = 0) -> GatherProblem:
+    return GatherProblem(
+        shape=(length,),
+        axis=0,
+        sizes=pulses_,
+        crop=(front, 0),
+        at=0,
+        other=(5, 2),
+        lookup=True,
+        dtype="i8",
+    )
+
+
+HAND: dict[str, Problem] = {
+    "Gather-whole-axis": _lookup(8, (8,)),
+    "Gather-one-frame": _lookup(1, (1, 4)),
+    "Gather-empty-stream": _lookup(0, (1, 4)),
+    "Gather-pulse-longer-than-stream": _lookup(5, (16,)),
+    "Gather-after-a-crop": _lookup(9, (4,), 2),
+}
+
+
+def _invalid(op: Gather, starts: str, *texts: str) -> ErrorCase:
+    return ErrorCase(wiring(op, *facts(*texts)), InvalidModel, f'node "op" (Gather): {starts}')
+
+
+def _out_of_range() -> object:
+    model = single(Gather(0), *facts("3,f32", "S,i64"))
+    return Plan(model).run({"x0": Values().array((3,)), "x1": np.array([0, 3])})
+
+
+ERRORS: dict[str, ErrorCase] = {
+    "Gather-stream-axis": ErrorCase(
+        pulsing(lambda: single(Gather(0), *facts("S,2,f32", "3,i64"))),
+        Refused,
+        'pulsify v1: node "op" (Gather): takes positions of the stream axis 0 by index',
+    ),
+    "Gather-out-of-range": ErrorCase(
+        _out_of_range, EvalError, 'run: node "op" (Gather): index 3 of axis 0'
+    ),
+    "Gather-axis": _invalid(Gather(2), "axis=2 for data 1,S,f32", "1,S,f32", "3,i64"),
+    "Gather-floats": _invalid(Gather(0), "indices are 3,f32", "1,S,f32", "3,f32"),
+}

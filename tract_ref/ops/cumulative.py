@@ -1,0 +1,206 @@
+"""Cumulative sums: CumSum, and RunningSum (state op of a sum along the stream).
+
+    out[i] = sum of x[j], j <= i           exclusive: j < i;  reverse: j >= i, j > i
+
+Source: ONNX CumSum; spec/pulse.md 2.19, 3.8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from tract_ref.dim import TDim
+from tract_ref.errors import InvalidModel
+from tract_ref.ir.axes import AxesMapping
+from tract_ref.ir.fact import DType, Fact, Tensor
+from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.op import Op, OpState, Turn
+from tract_ref.nnef.table import NNEF
+from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream.shared import along_tracked_axis
+from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+
+
+def running_sum(
+    data: Tensor, total: Tensor, axis: int, *, exclusive: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the sums along an axis, and the new total.
+
+    Args:
+        data: what is added, position after position.
+        total: the sum so far, with one position on the axis; its dtype is that of the sums.
+        axis: the axis.
+        exclusive: a position does not count itself.
+    """
+    out = np.empty_like(data)
+    lead = (slice(None),) * axis
+    with np.errstate(all="ignore"):
+        for i in range(data.shape[axis]):
+            here = (*lead, slice(i, i + 1))
+            before, total = total, total + data[here].astype(total.dtype, copy=False)
+            out[here] = before if exclusive else total
+    return out, total
+
+
+def nothing(data: Tensor, axis: int) -> Tensor:
+    """Return the sum of no position: zeros, of f32 where data is f16."""
+    shape = (*data.shape[:axis], 1, *data.shape[axis + 1 :])
+    return np.full(shape, 0, _sum_dtype(data.dtype))
+
+
+def _sum_dtype(dtype: DType) -> DType:
+    return np.dtype(np.float32) if dtype == np.float16 else dtype
+
+
+def _check(op: str, axis: int, data: Fact) -> None:
+    if not 0 <= axis < data.rank:
+        raise InvalidModel(f"axis={axis} for an input {data}")
+    if data.dtype.kind == "b":
+        raise InvalidModel(f"{op} of {data}", remedy="cast it to a number")
+
+
+@dataclass(frozen=True)
+class CumSum(Op):
+    """Add up the positions of one axis, keeping every sum.
+
+    Positions are added one after the other; integers wrap around; f16 is added in f32 and each sum
+    is rounded once.
+
+    Attributes:
+        axis: the axis.
+        exclusive: a position does not count itself: the first sum is 0.
+        reverse: from the last position to the first.
+    """
+
+    axis: int
+    exclusive: bool = False
+    reverse: bool = False
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape is unchanged."""
+        (data,) = inputs
+        _check("a cumulative sum", self.axis, data)
+        return (data.without_const(),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Add one position after the other; reversed, over the reversed axis."""
+        (data,) = inputs
+        if self.reverse:
+            data = np.flip(data, self.axis)
+        start = nothing(data, self.axis)
+        out, _ = running_sum(data, start, self.axis, exclusive=self.exclusive)
+        return (np.flip(out, self.axis) if self.reverse else out,)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Every axis but the one that is added up."""
+        return AxesMapping.natural(1, 1, inputs[0].rank, skip=(self.axis,))
+
+
+@dataclass
+class RunningSumState(OpState):
+    """Frames seen so far, and the sum of the valid ones; None before the first turn."""
+
+    position: int = 0
+    total: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RunningSum(Op):
+    """Add up a stream, turn after turn, from its first valid frame on.
+
+    Sums of frames before `begin` are 0. Frames past the end of the stream only reach sums past the
+    end, so the end need not be known.
+
+    Attributes:
+        axis: the stream axis.
+        exclusive: a frame does not count itself.
+        begin: raw index of the first valid frame.
+    """
+
+    axis: int
+    exclusive: bool
+    begin: int
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape is unchanged."""
+        (data,) = inputs
+        _check("a running sum", self.axis, data)
+        if self.begin < 0:
+            raise InvalidModel(f"begin={self.begin}; frames count from 0")
+        return (data.without_const(),)
+
+    def state(self) -> OpState:
+        """Return the counter at frame 0; the total is made when its shape is known."""
+        return RunningSumState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Add the valid frames to the total, one after the other."""
+        (data,) = inputs
+        state = cast("RunningSumState", turn.state)
+        frames = data.shape[self.axis]
+        skipped = min(max(0, self.begin - state.position), frames)
+        state.position += frames
+        if state.total is None:
+            state.total = nothing(data, self.axis)
+        lead = (slice(None),) * self.axis
+        out = np.full(data.shape, 0, data.dtype)
+        valid = (*lead, slice(skipped, None))
+        out[valid], state.total = running_sum(
+            data[valid], state.total, self.axis, exclusive=self.exclusive
+        )
+        return (out,)
+
+
+@PULSIFY_V1.rule(CumSum)
+def pulsify_cumsum(op: CumSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Add up a stream as it comes; along another axis, every frame alone.
+
+    Errors:
+        Refused: a reverse sum along the stream axis.
+    """
+    (wire,) = ctx.inputs
+    stream = ctx.stream(wire)
+    if stream is None or stream.axis != op.axis:
+        return along_tracked_axis(op, node, ctx)
+    if op.reverse:
+        ctx.refuse(
+            f"a reverse sum along the stream axis ({op.axis}) is not causal: its first frame is "
+            "the sum of the whole stream",
+            "sum forward, or along another axis",
+        )
+    length = ctx.batch_output().shape[op.axis]
+    summed = RunningSum(op.axis, op.exclusive, stream.delay)
+    return ctx.wire(summed, (wire,), replace(stream, length=length))
+
+
+PULSIFY_V1.refuse(
+    RunningSum,
+    reason="is a state op of a pulsed model, which cannot be pulsified again",
+    remedy="pulsify the batch model",
+)
+
+NNEF.refuse_dump(
+    CumSum,
+    RunningSum,
+    reason="has no NNEF operator: the dialect cannot say a cumulative sum",
+    remedy="keep the model in the format that it was read from",
+)
+
+
+@ONNX.rule("CumSum")
+def import_cumsum(call: OnnxCall) -> tuple[Outlet, ...]:
+    """CumSum: a constant axis as input, exclusive and reverse as attributes."""
+    data, given = call.input(0), call.dims(1)
+    rank = call.fact(data).rank
+    if len(given) != 1 or isinstance(given[0], TDim) or not -rank <= given[0] < rank:
+        call.malformed(
+            f"axis {[str(axis) for axis in given]} for an input {call.fact(data)}",
+            remedy="use one axis inside the rank",
+        )
+    flags = [call.integer(name, 0) for name in ("exclusive", "reverse")]
+    if any(flag not in (0, 1) for flag in flags):
+        call.malformed(f"exclusive={flags[0]}, reverse={flags[1]}", remedy="use 0 or 1")
+    return call.wire(CumSum(given[0] % rank, bool(flags[0]), bool(flags[1])), data)
