@@ -45,7 +45,7 @@ class PulseContext:
         self.moved: dict[Outlet, Outlet] = {}
         self._streams: dict[Outlet, Linear] = {}
         self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
-        # Source frames that frame i of a wire depends on: from i/rate + first to i/rate + second.
+        # Frame i of a wire depends on the source frames in [i/rate + first, i/rate + last].
         self._reads: dict[Outlet, tuple[Fraction, Fraction]] = {}
         self._window_reads: dict[tuple[Outlet, Linear], tuple[Fraction, Fraction]] = {}
         self._node: Node | None = None
@@ -143,7 +143,8 @@ class PulseContext:
                 if hull is not None:
                     self._reads[outlet] = hull
                 elif isinstance(op, Source):
-                    self._reads[outlet] = Fraction(0), Fraction(0)
+                    # Frame k of an input with 2*S frames is part of source frame floor(k/2).
+                    self._reads[outlet] = min(1 / stream.rate - 1, Fraction(0)), Fraction(0)
         return outlets
 
     def _hull(
@@ -163,6 +164,8 @@ class PulseContext:
                 old = self._streams[wire]
                 shift = stream.delay / stream.rate - old.delay / old.rate
                 first, last = (Fraction(frame) / old.rate + shift for frame in reach)
+                # Several frames made of one read the same one: floor(i/u) >= i/u - (u-1)/u.
+                first += min(1 / stream.rate - 1 / old.rate, Fraction(0))
                 found.append((self._reads[wire][0] + first, self._reads[wire][1] + last))
         if not found:
             return None
@@ -170,8 +173,17 @@ class PulseContext:
 
     def receptive_field(self, wires: list[Outlet]) -> int:
         """Return how many source frames one frame of any of the wires depends on, at most."""
-        spans = [self._reads[wire] for wire in wires if wire in self._reads]
-        return max((math.ceil(last - first) + 1 for first, last in spans), default=0)
+        counts = [0]
+        for wire in wires:
+            if wire in self._reads:
+                first, last = self._reads[wire]
+                step = 1 / self._streams[wire].rate
+                # Frames stand at as many places between two source frames as the rate has.
+                counts += [
+                    math.floor(i * step + last) - math.ceil(i * step + first) + 1
+                    for i in range(step.denominator)
+                ]
+        return max(counts)
 
     def const(self, tensor: Tensor, suffix: str) -> Outlet:
         """Add a constant that does not stream."""
@@ -299,8 +311,7 @@ class PulseContext:
             wire = self.delay(wire, self.late_end(wire))
         stream = self.streaming(wire)
         history = field // stride
-        # Without a delay nothing precedes frame 0 but the zeros that the history starts with.
-        ahead = max(0, (field - before) // stride) if stream.delay else 0
+        ahead = max(0, (field - before) // stride)
         framed = self.delay(wire, 0, overlap=history)
         if ahead or beyond:
             framed = self.pad(
@@ -315,10 +326,12 @@ class PulseContext:
         length = self.batch_output().shape[stream.axis]
         delay = stride * stream.delay + before
         out = Linear(stream.axis, length, delay, stream.rate * stride)
-        # Output p reads frames (p + before - k*dilation) / stride.
         if reads is not None:
-            first, last = (before - field) / out.rate, before / out.rate
-            self._window_reads[framed, out] = (reads[0] + first, reads[1] + last)
+            # Output p reads frames (p + before - k*dilation) / stride, where that is an integer:
+            # counted from floor(p / stride), the ceilings of its ends.
+            first, last = -((field - before) // stride), -(-before // stride)
+            rate = stream.rate
+            self._window_reads[framed, out] = (reads[0] + first / rate, reads[1] + last / rate)
         return framed, out, history
 
     def late_end(self, wire: Outlet) -> int:

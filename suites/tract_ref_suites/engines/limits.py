@@ -15,6 +15,7 @@ from tract_ref import Pulsed, pulsify
 from tract_ref.dim import Dim, evaluate
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Node, Outlet
+from tract_ref.ir.op import Op
 from tract_ref.ops.axes import Reshape
 from tract_ref.ops.binary import Pow
 from tract_ref.ops.buffer import PulsePad
@@ -49,12 +50,12 @@ def _nodes(problem: Problem) -> list[Node]:
     return _model(problem).order()
 
 
-def _size(problem: Problem, dim: Dim) -> int:
-    return evaluate(dim, {SYMBOL: problem.length})
+def _size(problem: Problem, dim: Dim, length: int | None = None) -> int:
+    return evaluate(dim, {SYMBOL: problem.length if length is None else length})
 
 
-def _sizes(problem: Problem, wire: Outlet) -> tuple[int, ...]:
-    return tuple(_size(problem, dim) for dim in _model(problem).fact(wire).shape)
+def _sizes(problem: Problem, wire: Outlet, length: int | None = None) -> tuple[int, ...]:
+    return tuple(_size(problem, dim, length) for dim in _model(problem).fact(wire).shape)
 
 
 def _stream_axis(problem: Problem, wire: Outlet) -> int | None:
@@ -78,17 +79,18 @@ def _windows(problem: Problem) -> Iterator[tuple[Node, int, AxisWindow, int]]:
                 yield node, axis, spec.axis(spatial), sizes[axis]
 
 
-def _overruns(problem: Problem, node: Node) -> bool:
+def _overruns(problem: Problem, node: Node, length: int | None = None) -> bool:
     """Say whether a node asks for positions that the axis does not have."""
     if not node.inputs:
         return False
-    sizes = _sizes(problem, node.inputs[0])
+    sizes = _sizes(problem, node.inputs[0], length)
     match node.op:
         case Slice(axis, int(start), int(end)) if end <= start:
             # It is written as [start:start], or cut back to the axis.
             return start > sizes[axis]
         case Slice(axis, start, end):
-            return not _size(problem, start) <= _size(problem, end) <= sizes[axis]
+            first, last = _size(problem, start, length), _size(problem, end, length)
+            return not first <= last <= sizes[axis]
         case Crop(crops):
             return any(b + a > n for (b, a), n in zip(crops, sizes, strict=True))
         case Conv(window) if sizes[0]:
@@ -252,6 +254,8 @@ def average(problem: Problem) -> bool:
         if isinstance(node.op, SumPool) and node.op.normalize
     ]
     rounds = any(bool((np.bitwise_count(found) > 1).any()) for found in counts)
+    # An average of padding alone may have either sign.
+    rounds = rounds or _reads_padding_alone(problem, SumPool)
     return rounds and problem.oracle_approx == "exact"
 
 
@@ -326,9 +330,10 @@ def every_position_from_a_phase(problem: Problem) -> bool:
 
 
 def repeated_along_or_beside_a_stream(problem: Problem) -> bool:
-    """Say whether a stream, or a constant as long as it, is repeated to a shape."""
+    """Say whether a cropped stream, or a constant as long as it, is repeated to a shape."""
     return any(
-        isinstance(node.op, Broadcast) and node.outputs[0].mentions(SYMBOL)
+        isinstance(node.op, Broadcast)
+        and any(str(dim) != SYMBOL for dim in node.outputs[0].shape if not isinstance(dim, int))
         for node in _nodes(problem)
     )
 
@@ -367,8 +372,13 @@ def nan_in_a_maximum(problem: Problem) -> bool:
 
 def maximum_of_padding(problem: Problem) -> bool:
     """Say whether a window of a max pool of floats lies in padding alone."""
+    floats = any(node.outputs[0].dtype.kind == "f" for node in _nodes(problem))
+    return floats and _reads_padding_alone(problem, MaxPool)
+
+
+def _reads_padding_alone(problem: Problem, op: type[Op]) -> bool:
     for node, _, window, n in _windows(problem):
-        if isinstance(node.op, MaxPool) and node.outputs[0].dtype.kind == "f":
+        if isinstance(node.op, op):
             before = window.pads(n)[0]
             reach = range(0, window.field + 1, window.dilation)
             for j in range(window.size(n)):
@@ -442,11 +452,15 @@ def equal_bools(problem: Problem) -> bool:
     )
 
 
-def conjunction_of_a_stream_that_ran_out(problem: Problem) -> bool:
-    """Say whether bools meet a constant after a crop that left less than nothing."""
-    meets = any(node.op.name in ("And", "Or") for node in _nodes(problem))
+def conjunction_after_a_crop_of_a_pulse(problem: Problem) -> bool:
+    """Say whether bools meet a constant after a crop of more frames than a pulse has."""
+    model = _model(problem)
+    meets = any(
+        node.op.name in ("And", "Or") and any(model.const_of(w) is not None for w in node.inputs)
+        for node in _nodes(problem)
+    )
     return meets and any(
-        isinstance(node.op, Slice) and "max(" in str(node.outputs[0]) for node in _nodes(problem)
+        _overruns(problem, node, pulse) for node in _nodes(problem) for pulse in problem.pulses
     )
 
 
@@ -463,9 +477,19 @@ def letter_of_one_and_more(problem: Problem) -> bool:
     return False
 
 
-def edge_after_a_first_turn(problem: Problem) -> bool:
-    """Say whether a PulsePad by the edge is past its end within its first turn."""
+def diagonal_of_an_operand(problem: Problem) -> bool:
+    """Say whether an operand of an EinSum names one letter twice."""
     return any(
-        isinstance(n.op, PulsePad) and n.op.mode == "edge" and n.op.after > 0
-        for n in _nodes(problem)
+        len(set(letters)) < len(letters)
+        for node in _nodes(problem)
+        if isinstance(node.op, EinSum)
+        for letters in node.op.expression.inputs
+    )
+
+
+def front_that_is_left_alone(problem: Problem) -> bool:
+    """Say whether a PulsePad pads the end of a stream that begins late, and not its front."""
+    return any(
+        isinstance(node.op, PulsePad) and node.op.before == 0 < node.op.begin
+        for node in _nodes(problem)
     )
