@@ -80,7 +80,8 @@ class Run:
         pulse: source frames per turn.
         outputs: one verdict per output; empty when refused.
         refusal: why the model cannot stream at this pulse.
-        receptive_field: source frames that one output frame depends on, the widest of all outputs.
+        receptive_field: source frames that one output frame depends on, the widest of all outputs;
+            None when a recurrence makes it unbounded.
         state_bytes: bytes of samples kept between turns.
         pulsed: the pulsified model.
     """
@@ -88,7 +89,7 @@ class Run:
     pulse: int
     outputs: tuple[OutputVerdict, ...]
     refusal: Refused | Inconclusive | None
-    receptive_field: int
+    receptive_field: int | None
     state_bytes: int
     pulsed: Pulsed | None
 
@@ -284,7 +285,7 @@ def prove(
 def _drawn_length(pulsed: Pulsed) -> int:
     """Return enough source frames for full and partial pulses, within the symbol's bounds."""
     low, high = pulsed.batch.scope.bounds(sym(pulsed.symbol))
-    size = max(pulsed.receptive_field + 3 * pulsed.pulse + 1, low or 0)
+    size = max((pulsed.receptive_field or 0) + 3 * pulsed.pulse + 1, low or 0)
     return size if high is None else min(size, high)
 
 

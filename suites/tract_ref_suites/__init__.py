@@ -1,0 +1,1 @@
+"""The conformance suite of tract_ref: problems, laws, engines."""

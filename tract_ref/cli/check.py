@@ -170,10 +170,14 @@ def _print(runs: list[Run], explain: bool) -> None:
         for output in run.outputs:
             console.print(Text(_sentence(run, output)), soft_wrap=True)
         console.print(
-            f"  receptive field {run.receptive_field} samples, state {run.state_bytes:,} bytes"
+            f"  receptive field {_field(run.receptive_field)}, state {run.state_bytes:,} bytes"
         )
         if explain:
             _explain(console, run)
+
+
+def _field(samples: int | None) -> str:
+    return "unbounded (a recurrence)" if samples is None else f"{samples} samples"
 
 
 def _sentence(run: Run, output: OutputVerdict) -> str:

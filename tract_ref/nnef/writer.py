@@ -156,9 +156,10 @@ class _Writer:
         self.assign((self.names[outlet],), ast.Call("tract_core_external", None, arguments))
 
     def _const(self, node: Node, tensor: Tensor, outlet: Outlet) -> None:
-        if tensor.dtype == TDIM or (
-            tensor.size <= _INLINE and tensor.dtype.kind != "b" and tensor.size > 0
-        ):
+        # A literal is an f32 number or a dim: NaN, f64 and the largest u64 would not come back.
+        literal = tensor.dtype.kind != "b" and tensor.dtype.name not in ("float64", "uint64")
+        literal = literal and not (tensor.dtype.kind == "f" and np.isnan(tensor).any())
+        if tensor.dtype == TDIM or (literal and 0 < tensor.size <= _INLINE):
             self.inline[outlet] = self._inline(tensor)
             if outlet in self.model.outputs:
                 self.name(outlet, self.model.wire_name(outlet))

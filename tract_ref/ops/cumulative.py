@@ -7,6 +7,7 @@ Source: ONNX CumSum; spec/pulse.md 2.19, 3.8.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -173,7 +174,7 @@ def pulsify_cumsum(op: CumSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         )
     length = ctx.batch_output().shape[op.axis]
     summed = RunningSum(op.axis, op.exclusive, stream.delay)
-    return ctx.wire(summed, (wire,), replace(stream, length=length))
+    return ctx.wire(summed, (wire,), replace(stream, length=length), reach=(-math.inf, 0))
 
 
 PULSIFY_V1.refuse(

@@ -188,12 +188,9 @@ def pulsify_stft(op: Stft, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
     """Stream windows along the stream axis; the frames of a turn are its windows.
 
     Errors:
-        Refused: frames of a turn that are not a multiple of the stride; the window streams; the
-            stream is the axis of complex numbers.
+        Refused: frames of a turn that are not a multiple of the stride.
     """
     stream = ctx.stream(ctx.inputs[0])
-    if any(ctx.stream(wire) is not None for wire in ctx.inputs[1:]):
-        ctx.refuse("its window streams", "give it a constant window")
     if stream is None or stream.axis != op.axis:
         return along_tracked_axis(op, node, ctx)
     framed, out = ctx.window(ctx.inputs[0], field=op.frame - 1, stride=op.stride)

@@ -9,6 +9,7 @@ Source: spec/ir.md 6, spec/nnef.md 6.1 and 6.3, spec/pulse.md 2.19 and 2.21.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, cast
@@ -277,7 +278,7 @@ def pulsify_running_norm(
     if start is not None:
         ctx.refuse("its initial state streams", "give it a constant state")
     op = replace(op, skip=op.skip + data.delay, stateless=False)
-    return ctx.wire(op, ctx.inputs, data)
+    return ctx.wire(op, ctx.inputs, data, reach=(-math.inf, 0))
 
 
 @NNEF.load("tract_core_rms_norm", "input", "axis", eps=1e-6)

@@ -54,9 +54,8 @@ class Range(Op):
     def length(self) -> Dim:
         """How many numbers there are."""
         way = self.end - self.start if self.step > 0 else self.start - self.end
-        if isinstance(way, TDim) and way.constant >= 0 and all(c > 0 for _, c in way.terms):
-            return ceil_div(way, abs(self.step))
-        return dim_max(0, ceil_div(way, abs(self.step)))
+        count = ceil_div(way, abs(self.step))
+        return count if _is_not_negative(count) else dim_max(0, count)
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Return the length, i64."""
@@ -67,6 +66,20 @@ class Range(Op):
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Count, once the symbols are known."""
         return (counted(turn.resolve(self.start), self.step, turn.resolve(self.length)),)
+
+
+def _is_not_negative(dim: Dim) -> bool:
+    """Say whether a dim is visibly 0 or more; lengths without a clamp stay comparable."""
+    if isinstance(dim, int):
+        return dim >= 0
+    if dim.constant < 0 or any(factor < 0 for _, factor in dim.terms):
+        return False
+    for atom in dim.atoms:
+        parts = [_is_not_negative(piece) for piece in atom.pieces]
+        known = any(parts) if atom.kind == "max" else all(parts)
+        if not known and atom.kind not in ("ge", "eq"):
+            return False
+    return True
 
 
 def counted(start: int, step: int, size: int) -> Tensor:

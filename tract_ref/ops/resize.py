@@ -17,7 +17,7 @@ Source: spec/ir.md 6, spec/nnef.md 6.1; ONNX Resize.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -194,6 +194,10 @@ def pulsify_resize(op: Resize, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
             f"resamples the stream axis {stream.axis}",
             "repeat frames by nearest_upsample, drop them by a slice with a stride",
         )
+    if stream is not None and op.sizes is not None:
+        sizes = (*op.sizes[: stream.axis], ctx.frames(ctx.inputs[0]), *op.sizes[stream.axis + 1 :])
+        # The size of the stream axis is a length in batch, the frames of a turn here.
+        return ctx.wire(replace(op, sizes=sizes), ctx.inputs, stream)
     return along_tracked_axis(op, node, ctx)
 
 

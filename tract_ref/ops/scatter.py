@@ -302,7 +302,11 @@ def dump_one_hot(op: OneHot, node: Node, out: Dump) -> None:
     least = np.iinfo(np.int32)
     off, on = (float(v) if narrow == "f32" else int(v) for v in (op.off, op.on))
     for value in (off, on):
-        fits = np.float32(value) == value if narrow == "f32" else least.min <= value <= least.max
+        fits = (
+            float(np.float32(value)) == value
+            if narrow == "f32"
+            else least.min <= value <= least.max
+        )
         if op.dtype != narrow and np.isfinite(value) and not fits:
             out.refuse(f"its value {value} is no {narrow} number", remedy="give it the dtype f32")
     if op.dtype == narrow:

@@ -23,6 +23,7 @@ from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
 from tract_ref.stream.window import lowest
 
 STAGE = "pulsify v1"
+Span = tuple[Fraction | float, Fraction]
 # Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on
 # the length being quasi-affine: the rest is one period.
 _DENSE_PULSES = 4096
@@ -45,9 +46,10 @@ class PulseContext:
         self.moved: dict[Outlet, Outlet] = {}
         self._streams: dict[Outlet, Linear] = {}
         self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
-        # Frame i of a wire depends on the source frames in [i/rate + first, i/rate + last].
-        self._reads: dict[Outlet, tuple[Fraction, Fraction]] = {}
-        self._window_reads: dict[tuple[Outlet, Linear], tuple[Fraction, Fraction]] = {}
+        # Frame i of a wire depends on the source frames in [i/rate + first, i/rate + last]; first
+        # is minus infinity behind a recurrence.
+        self._reads: dict[Outlet, Span] = {}
+        self._window_reads: dict[tuple[Outlet, Linear], Span] = {}
         self._node: Node | None = None
         self._inputs: tuple[Outlet, ...] = ()
 
@@ -129,7 +131,7 @@ class PulseContext:
         inputs: tuple[Outlet, ...],
         *streams: Linear | None,
         suffix: str = "",
-        reach: tuple[int, int] = (0, 0),
+        reach: tuple[float, int] = (0, 0),
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model."""
         name = f"{self.node.name}.{suffix}" if suffix else self.node.name
@@ -148,14 +150,14 @@ class PulseContext:
         return outlets
 
     def _hull(
-        self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[int, int]
-    ) -> tuple[Fraction, Fraction] | None:
+        self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[float, int]
+    ) -> Span | None:
         """Return the source frames that an output reads, from those that its inputs read.
 
         An op works turn by turn on raw frames, so a change of delay is a change of index. None when
         it reads no source frame: a table, or a constant along the stream.
         """
-        found: list[tuple[Fraction, Fraction]] = []
+        found: list[Span] = []
         for wire in inputs:
             windowed = self._window_reads.get((wire, stream))
             if windowed is not None:
@@ -163,7 +165,8 @@ class PulseContext:
             elif wire in self._reads:
                 old = self._streams[wire]
                 shift = stream.delay / stream.rate - old.delay / old.rate
-                first, last = (Fraction(frame) / old.rate + shift for frame in reach)
+                last = reach[1] / old.rate + shift
+                first = reach[0] / old.rate + shift
                 # Several frames made of one read the same one: floor(i/u) >= i/u - (u-1)/u.
                 first += min(1 / stream.rate - 1 / old.rate, Fraction(0))
                 found.append((self._reads[wire][0] + first, self._reads[wire][1] + last))
@@ -171,12 +174,17 @@ class PulseContext:
             return None
         return min(first for first, _ in found), max(last for _, last in found)
 
-    def receptive_field(self, wires: list[Outlet]) -> int:
-        """Return how many source frames one frame of any of the wires depends on, at most."""
+    def receptive_field(self, wires: list[Outlet]) -> int | None:
+        """Return how many source frames one frame of any of the wires depends on, at most.
+
+        None when there is no bound: a recurrence remembers the whole past.
+        """
         counts = [0]
         for wire in wires:
             if wire in self._reads:
                 first, last = self._reads[wire]
+                if math.isinf(first):
+                    return None
                 step = 1 / self._streams[wire].rate
                 # Frames stand at as many places between two source frames as the rate has.
                 counts += [

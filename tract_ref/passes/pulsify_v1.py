@@ -48,7 +48,8 @@ class Pulsed:
         pulse: source frames per turn.
         symbol: the stream symbol.
         infos: per wire name of `batch`, where it went; wires that a pass removed are absent.
-        receptive_field: source frames that one output frame depends on, the widest of all outputs.
+        receptive_field: source frames that one output frame depends on, the widest of all outputs;
+            None when a recurrence makes it unbounded.
     """
 
     model: Model
@@ -56,7 +57,7 @@ class Pulsed:
     pulse: int
     symbol: str
     infos: Mapping[str, Wire]
-    receptive_field: int
+    receptive_field: int | None
 
     def pulsed_fact(self, name: str) -> PulsedFact:
         """Return the streaming fact of a wire of the batch model."""

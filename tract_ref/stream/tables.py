@@ -75,7 +75,7 @@ class PulsifyContext(Protocol):
         inputs: tuple[Outlet, ...],
         *streams: Linear | None,
         suffix: str = "",
-        reach: tuple[int, int] = (0, 0),
+        reach: tuple[float, int] = (0, 0),
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model, with one streaming fact per output.
 
@@ -84,7 +84,8 @@ class PulsifyContext(Protocol):
             inputs: pulsed wires.
             streams: how each output streams.
             suffix: appended to the batch node's name; empty gives the name itself.
-            reach: first and last input frame of a turn that its first output frame reads.
+            reach: first and last input frame of a turn that its first output frame reads; the first
+                is `-math.inf` when it reads the whole past.
         """
         ...
 

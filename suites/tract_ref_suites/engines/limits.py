@@ -7,14 +7,11 @@ is as narrow as the fault that it stands for, so that an engine is tested right 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
-from tract_ref import Pulsed, pulsify
-from tract_ref.dim import Dim, evaluate
-from tract_ref.ir.fact import Fact
-from tract_ref.ir.model import Model, Node, Outlet
+from tract_ref.dim import evaluate
+from tract_ref.ir.model import Node
 from tract_ref.ir.op import Op
 from tract_ref.ops.axes import Reshape
 from tract_ref.ops.binary import Pow
@@ -22,110 +19,57 @@ from tract_ref.ops.buffer import PulsePad
 from tract_ref.ops.concat import Concat
 from tract_ref.ops.conv import Conv
 from tract_ref.ops.einsum import EinSum
-from tract_ref.ops.padding import Crop, Pad
+from tract_ref.ops.padding import Pad
 from tract_ref.ops.pool import MaxPool, SumPool
-from tract_ref.ops.reduce import Reduce
 from tract_ref.ops.repeat import Broadcast, Tile
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.softmax import Softmax
 from tract_ref.ops.unary import Elu, Gelu, Selu
-from tract_ref.stream.window import AxisWindow, SameLower, SameUpper, WindowSpec
+from tract_ref.stream.window import SameLower, SameUpper
+from tract_ref_suites.engines.looking import (
+    input_fact,
+    model_of,
+    nodes_of,
+    overruns,
+    pulsed_at,
+    size_of,
+    sizes_of,
+    stream_axis_of,
+    windows_of,
+)
 from tract_ref_suites.problems.base import SYMBOL, Problem
 
 _PULSES = 64
 """Pulses looked at when the worst end of a stream is searched."""
 
 
-@lru_cache(maxsize=512)
-def _model(problem: Problem) -> Model:
-    return problem.model()
-
-
-@lru_cache(maxsize=512)
-def _pulsed(problem: Problem, pulse: int) -> Pulsed:
-    return pulsify(_model(problem), pulse, symbol=SYMBOL)
-
-
-def _nodes(problem: Problem) -> list[Node]:
-    return _model(problem).order()
-
-
-def _size(problem: Problem, dim: Dim, length: int | None = None) -> int:
-    return evaluate(dim, {SYMBOL: problem.length if length is None else length})
-
-
-def _sizes(problem: Problem, wire: Outlet, length: int | None = None) -> tuple[int, ...]:
-    return tuple(_size(problem, dim, length) for dim in _model(problem).fact(wire).shape)
-
-
-def _stream_axis(problem: Problem, wire: Outlet) -> int | None:
-    """Return the axis of a wire that grows with the stream."""
-    axes = _model(problem).fact(wire).axes_with(SYMBOL)
-    return axes[0] if axes else None
-
-
-def _window(node: Node) -> WindowSpec | None:
-    return node.op.window if isinstance(node.op, Conv | MaxPool | SumPool) else None
-
-
-def _windows(problem: Problem) -> Iterator[tuple[Node, int, AxisWindow, int]]:
-    """Yield every windowed node with each of its axes, the windows there, and the size there."""
-    for node in _nodes(problem):
-        spec = _window(node)
-        if spec is not None:
-            sizes = _sizes(problem, node.inputs[0])
-            for spatial in range(spec.rank):
-                axis = spec.FIRST + spatial
-                yield node, axis, spec.axis(spatial), sizes[axis]
-
-
-def _overruns(problem: Problem, node: Node, length: int | None = None) -> bool:
-    """Say whether a node asks for positions that the axis does not have."""
-    if not node.inputs:
-        return False
-    sizes = _sizes(problem, node.inputs[0], length)
-    match node.op:
-        case Slice(axis, int(start), int(end)) if end <= start:
-            # It is written as [start:start], or cut back to the axis.
-            return start > sizes[axis]
-        case Slice(axis, start, end):
-            first, last = _size(problem, start, length), _size(problem, end, length)
-            return not first <= last <= sizes[axis]
-        case Crop(crops):
-            return any(b + a > n for (b, a), n in zip(crops, sizes, strict=True))
-        case Conv(window) if sizes[0]:
-            along = enumerate(sizes[window.FIRST :])
-            return any(n + sum(window.axis(i).pads(n)) < window.axis(i).field for i, n in along)
-        case _:
-            return False
-
-
 def reads_past_the_end(problem: Problem) -> bool:
     """Say whether a slice, a crop or a window reads past the end of an axis this short."""
-    return any(_overruns(problem, node) for node in _nodes(problem))
-
-
-def _input_fact(problem: Problem, node: Node) -> Fact:
-    return _model(problem).fact(node.inputs[0])
+    return any(overruns(problem, node) for node in nodes_of(problem))
 
 
 def empty_tensor_in_a_kernel(problem: Problem) -> bool:
-    """Say whether a 2-D max pool, a fold or a softmax gets or gives no element at all."""
-    for node in _nodes(problem):
-        op = node.op
-        if isinstance(op, Reduce | Softmax) or (isinstance(op, MaxPool) and op.window.rank > 1):
-            facts = (_input_fact(problem, node), *node.outputs)
-            if any(_size(problem, dim) == 0 for fact in facts for dim in fact.shape):
-                return True
+    """Say whether a 2-D max pool, or a softmax over several axes, has no element at all."""
+    for node in nodes_of(problem):
+        match node.op:
+            case MaxPool(window) if window.rank > 1:
+                pass
+            case Softmax(axes) if len(axes) > 1:
+                pass
+            case _:
+                continue
+        facts = (input_fact(problem, node), *node.outputs)
+        if any(size_of(problem, dim) == 0 for fact in facts for dim in fact.shape):
+            return True
     return False
 
 
 def window_longer_than_a_fixed_axis(problem: Problem) -> bool:
     """Say whether a window does not fit an axis whose size is known when the file is read."""
     return any(
-        isinstance(_input_fact(problem, node).shape[axis], int)
+        isinstance(input_fact(problem, node).shape[axis], int)
         and n + sum(window.pads(n)) <= window.field
-        for node, axis, window, n in _windows(problem)
+        for node, axis, window, n in windows_of(problem)
     )
 
 
@@ -139,13 +83,13 @@ def _pads_after(problem: Problem, node: Node) -> bool:
         return False
     match node.op:
         case Pad(pads):
-            axis = _stream_axis(problem, wire)
+            axis = stream_axis_of(problem, wire)
             return axis is not None and pads[axis][1] > 0
         case Concat(axis):
-            streams = [i for i, w in enumerate(node.inputs) if _stream_axis(problem, w) == axis]
+            streams = [i for i, w in enumerate(node.inputs) if stream_axis_of(problem, w) == axis]
             return bool(streams) and streams[0] < len(node.inputs) - 1
         case Conv(window) | MaxPool(window) | SumPool(window):
-            axis = _stream_axis(problem, wire)
+            axis = stream_axis_of(problem, wire)
             if axis is None or axis < window.FIRST:
                 return False
             _, after = window.axis(axis - window.FIRST).fixed_pads()
@@ -160,7 +104,7 @@ def _comes_too_early(problem: Problem, node: Node, pulse: int) -> bool:
     After k pulses k*q frames of the wire have passed while the stream may end now, with d + L(k*P)
     frames of it that count (spec/pulse.md 8.20).
     """
-    pulsed = _pulsed(problem, pulse)
+    pulsed = pulsed_at(problem, pulse)
     batch = pulsed.batch
     found = [n for n in batch.nodes.values() if n.name == node.name]
     wires = found[0].inputs if found else ()
@@ -178,15 +122,13 @@ def _comes_too_early(problem: Problem, node: Node, pulse: int) -> bool:
 
 def end_is_needed_before_it_is_known(problem: Problem) -> bool:
     """Say whether something follows the last frame of a stream that was cropped at its end."""
-    ends = [node for node in _nodes(problem) if _pads_after(problem, node)]
-    return any(
-        _comes_too_early(problem, node, pulse) for node in ends for pulse in problem.pulses
-    )
+    ends = [node for node in nodes_of(problem) if _pads_after(problem, node)]
+    return any(_comes_too_early(problem, node, pulse) for node in ends for pulse in problem.pulses)
 
 
 def something_follows_a_stream_that_ran_out(problem: Problem) -> bool:
     """Say whether frames are put around a stream of which a crop left less than nothing."""
-    around = any(isinstance(node.op, Pad | Concat) for node in _nodes(problem))
+    around = any(isinstance(node.op, Pad | Concat) for node in nodes_of(problem))
     return around and reads_past_the_end(problem)
 
 
@@ -195,15 +137,15 @@ def same_padding_with_a_stride(problem: Problem) -> bool:
     return any(
         window.stride > 1
         and isinstance(window.padding, SameUpper | SameLower)
-        and _stream_axis(problem, node.inputs[0]) == axis
-        for node, axis, window, _ in _windows(problem)
+        and stream_axis_of(problem, node.inputs[0]) == axis
+        for node, axis, window, _ in windows_of(problem)
     )
 
 
 def _edge_pads(problem: Problem) -> Iterator[tuple[Node, int, tuple[tuple[int, int], ...]]]:
-    for node in _nodes(problem):
+    for node in nodes_of(problem):
         if isinstance(node.op, Pad) and node.op.mode == "edge":
-            axis = _stream_axis(problem, node.inputs[0])
+            axis = stream_axis_of(problem, node.inputs[0])
             if axis is not None:
                 yield node, axis, node.op.pads
 
@@ -228,9 +170,9 @@ def edge_padding_of_two_axes(problem: Problem) -> bool:
 
 def reflect_padding_of_a_stream(problem: Problem) -> bool:
     """Say whether a stream is padded by its mirror image."""
-    for node in _nodes(problem):
+    for node in nodes_of(problem):
         if isinstance(node.op, Pad) and node.op.mode == "reflect":
-            axis = _stream_axis(problem, node.inputs[0])
+            axis = stream_axis_of(problem, node.inputs[0])
             if axis is not None and max(node.op.pads[axis]):
                 return True
     return False
@@ -240,17 +182,17 @@ def padded_average_of_a_stream(problem: Problem) -> bool:
     """Say whether a sum or average pool is padded on the stream axis."""
     return any(
         isinstance(node.op, SumPool)
-        and _stream_axis(problem, node.inputs[0]) == axis
+        and stream_axis_of(problem, node.inputs[0]) == axis
         and window.fixed_pads() != (0, 0)
-        for node, axis, window, _ in _windows(problem)
+        for node, axis, window, _ in windows_of(problem)
     )
 
 
 def average(problem: Problem) -> bool:
     """Say whether an average of a count that is no power of 2 is asked for to the last bit."""
     counts = [
-        node.op.divisor(_sizes(problem, node.inputs[0]))
-        for node in _nodes(problem)
+        node.op.divisor(sizes_of(problem, node.inputs[0]))
+        for node in nodes_of(problem)
         if isinstance(node.op, SumPool) and node.op.normalize
     ]
     rounds = any(bool((np.bitwise_count(found) > 1).any()) for found in counts)
@@ -262,16 +204,17 @@ def average(problem: Problem) -> bool:
 def stream_is_not_spatial(problem: Problem) -> bool:
     """Say whether a pool works beside a stream on its batch or channel axis."""
     return any(
-        isinstance(node.op, MaxPool | SumPool) and (_stream_axis(problem, node.inputs[0]) or 0) < 2
-        for node in _nodes(problem)
+        isinstance(node.op, MaxPool | SumPool)
+        and (stream_axis_of(problem, node.inputs[0]) or 0) < 2
+        for node in nodes_of(problem)
     )
 
 
 def stream_is_the_channel(problem: Problem) -> bool:
     """Say whether the channels of a pool are the stream."""
     return any(
-        isinstance(node.op, MaxPool | SumPool) and _stream_axis(problem, node.inputs[0]) == 1
-        for node in _nodes(problem)
+        isinstance(node.op, MaxPool | SumPool) and stream_axis_of(problem, node.inputs[0]) == 1
+        for node in nodes_of(problem)
     )
 
 
@@ -279,21 +222,21 @@ def table_cut_to_the_stream(problem: Problem) -> bool:
     """Say whether a constant is cut to the length of the stream."""
     return any(
         isinstance(node.op, Slice)
-        and not _input_fact(problem, node).mentions(SYMBOL)
+        and not input_fact(problem, node).mentions(SYMBOL)
         and node.op.mentions(SYMBOL)
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
     )
 
 
 def stream_cut_to_a_fixed_end(problem: Problem) -> bool:
     """Say whether a stream is sliced up to a position that is a number, and goes on from there."""
-    outputs = {outlet.node for outlet in _model(problem).outputs}
+    outputs = {outlet.node for outlet in model_of(problem).outputs}
     return any(
         isinstance(node.op, Slice)
         and isinstance(node.op.end, int)
-        and _stream_axis(problem, node.inputs[0]) == node.op.axis
+        and stream_axis_of(problem, node.inputs[0]) == node.op.axis
         and node.id not in outputs
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
     )
 
 
@@ -302,10 +245,10 @@ def sampled_beside_the_stream(problem: Problem) -> bool:
 
     A convolution that never reads the positions between becomes such a sampling.
     """
-    for node in _nodes(problem):
+    for node in nodes_of(problem):
         if not node.inputs:
             continue
-        axis = _stream_axis(problem, node.inputs[0])
+        axis = stream_axis_of(problem, node.inputs[0])
         if isinstance(node.op, Downsample) and axis is not None and node.op.axis != axis:
             return node.op.stride != 1
         if isinstance(node.op, Conv):
@@ -325,7 +268,7 @@ def every_position_from_a_phase(problem: Problem) -> bool:
     """Say whether a Downsample of stride 1 starts after position 0."""
     return any(
         isinstance(n.op, Downsample) and n.op.stride == 1 and n.op.modulo > 0
-        for n in _nodes(problem)
+        for n in nodes_of(problem)
     )
 
 
@@ -334,22 +277,25 @@ def repeated_along_or_beside_a_stream(problem: Problem) -> bool:
     return any(
         isinstance(node.op, Broadcast)
         and any(str(dim) != SYMBOL for dim in node.outputs[0].shape if not isinstance(dim, int))
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
     )
 
 
 def tiled_stream(problem: Problem) -> bool:
     """Say whether a stream, or a constant as long as it, is tiled."""
     return any(
-        isinstance(node.op, Tile) and node.outputs[0].mentions(SYMBOL) for node in _nodes(problem)
+        isinstance(node.op, Tile)
+        and node.outputs[0].mentions(SYMBOL)
+        and any(times != 1 for times in node.op.multipliers)
+        for node in nodes_of(problem)
     )
 
 
 def reshaped_after_a_crop(problem: Problem) -> bool:
     """Say whether a stream whose length has a clamp is reshaped."""
     return any(
-        isinstance(node.op, Reshape) and "max(" in str(_input_fact(problem, node))
-        for node in _nodes(problem)
+        isinstance(node.op, Reshape) and "max(" in str(input_fact(problem, node))
+        for node in nodes_of(problem)
     )
 
 
@@ -359,25 +305,25 @@ def reshaped_after_a_crop(problem: Problem) -> bool:
 def integers_in_a_product(problem: Problem) -> bool:
     """Say whether a convolution works on integers."""
     return any(
-        isinstance(n.op, Conv) and n.outputs[0].dtype.kind in "iu" for n in _nodes(problem)
+        isinstance(n.op, Conv) and n.outputs[0].dtype.kind in "iu" for n in nodes_of(problem)
     )
 
 
 def nan_in_a_maximum(problem: Problem) -> bool:
     """Say whether a max pool reads NaN, or infinities that may fill a window."""
     floats = [v for v in problem.inputs().values() if v.dtype.kind == "f"]
-    pools = any(isinstance(node.op, MaxPool) for node in _nodes(problem))
+    pools = any(isinstance(node.op, MaxPool) for node in nodes_of(problem))
     return pools and any(bool((np.isnan(v) | (v == -np.inf)).any()) for v in floats)
 
 
 def maximum_of_padding(problem: Problem) -> bool:
     """Say whether a window of a max pool of floats lies in padding alone."""
-    floats = any(node.outputs[0].dtype.kind == "f" for node in _nodes(problem))
+    floats = any(node.outputs[0].dtype.kind == "f" for node in nodes_of(problem))
     return floats and _reads_padding_alone(problem, MaxPool)
 
 
 def _reads_padding_alone(problem: Problem, op: type[Op]) -> bool:
-    for node, _, window, n in _windows(problem):
+    for node, _, window, n in windows_of(problem):
         if isinstance(node.op, op):
             before = window.pads(n)[0]
             reach = range(0, window.field + 1, window.dilation)
@@ -395,41 +341,52 @@ def function_of_doubles(problem: Problem) -> bool:
     return any(
         (node.op.name in _NO_DOUBLES or (isinstance(node.op, Gelu) and node.op.approximate))
         and node.outputs[0].dtype == np.float64
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
     )
 
 
 def function_of_integers(problem: Problem) -> bool:
-    """Say whether integers are squared or rounded."""
+    """Say whether integers are squared, also by a product with themselves, or rounded."""
     return any(
-        node.op.name in ("Square", "RoundEven") and node.outputs[0].dtype.kind in "iu"
-        for node in _nodes(problem)
+        (node.op.name in ("Square", "RoundEven") or _is_square(problem, node))
+        and node.outputs[0].dtype.kind in "iu"
+        for node in nodes_of(problem)
     )
 
 
+def _is_square(problem: Problem, node: Node) -> bool:
+    if node.op.name != "Mul":
+        return False
+    below = [model_of(problem).nodes[wire.node] for wire in node.inputs]
+    return (below[0].op, below[0].inputs) == (below[1].op, below[1].inputs)
+
+
 def kind_of_number(problem: Problem) -> bool:
-    """Say whether NaN or infinities are looked for."""
-    return any(node.op.name in ("IsNan", "IsInf") for node in _nodes(problem))
+    """Say whether NaN or infinities are looked for among doubles."""
+    return any(
+        node.op.name in ("IsNan", "IsInf") and input_fact(problem, node).dtype == np.float64
+        for node in nodes_of(problem)
+    )
 
 
 def function_of_newer_nnef(problem: Problem) -> bool:
     """Say whether selu, or gelu by erf, is asked for."""
     return any(
         isinstance(n.op, Selu) or (isinstance(n.op, Gelu) and not n.op.approximate)
-        for n in _nodes(problem)
+        for n in nodes_of(problem)
     )
 
 
 def elu_with_a_factor(problem: Problem) -> bool:
     """Say whether an elu has an alpha other than 1 and a negative input to show it."""
-    return any(isinstance(node.op, Elu) and node.op.alpha != 1 for node in _nodes(problem))
+    return any(isinstance(node.op, Elu) and node.op.alpha != 1 for node in nodes_of(problem))
 
 
 def power_of_one_base_to_many(problem: Problem) -> bool:
     """Say whether a constant exponent of one element has axes of its own, or repeats the base."""
-    for node in _nodes(problem):
+    for node in nodes_of(problem):
         if isinstance(node.op, Pow):
-            base, exponent = (_model(problem).fact(wire) for wire in node.inputs)
+            base, exponent = (model_of(problem).fact(wire) for wire in node.inputs)
             if exponent.const is not None and base.shape != node.outputs[0].shape:
                 return True
     return False
@@ -439,7 +396,7 @@ def integer_quotient(problem: Problem) -> bool:
     """Say whether integers are divided, by a stream that is 0 where no frame is."""
     return any(
         node.op.name in ("Div", "Rem", "Mod") and node.outputs[0].dtype.kind in "iu"
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
     )
 
 
@@ -447,30 +404,30 @@ def equal_bools(problem: Problem) -> bool:
     """Say whether bools are compared."""
     return any(
         node.op.name in ("Eq", "NotEq", "Ne", "Equal", "NotEqual")
-        and _input_fact(problem, node).dtype.kind == "b"
-        for node in _nodes(problem)
+        and input_fact(problem, node).dtype.kind == "b"
+        for node in nodes_of(problem)
     )
 
 
 def conjunction_after_a_crop_of_a_pulse(problem: Problem) -> bool:
     """Say whether bools meet a constant after a crop of more frames than a pulse has."""
-    model = _model(problem)
+    model = model_of(problem)
     meets = any(
         node.op.name in ("And", "Or") and any(model.const_of(w) is not None for w in node.inputs)
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
     )
     return meets and any(
-        _overruns(problem, node, pulse) for node in _nodes(problem) for pulse in problem.pulses
+        overruns(problem, node, pulse) for node in nodes_of(problem) for pulse in problem.pulses
     )
 
 
 def letter_of_one_and_more(problem: Problem) -> bool:
     """Say whether a dim of 1 stands for a longer one under a summed letter of an EinSum."""
-    for node in _nodes(problem):
+    for node in nodes_of(problem):
         if isinstance(node.op, EinSum):
             sizes: dict[str, set[int]] = {}
             for wire, letters in zip(node.inputs, node.op.expression.inputs, strict=True):
-                for letter, size in zip(letters, _sizes(problem, wire), strict=True):
+                for letter, size in zip(letters, sizes_of(problem, wire), strict=True):
                     sizes.setdefault(letter, set()).add(size)
             if any(1 in found and len(found) > 1 for found in sizes.values()):
                 return True
@@ -481,15 +438,29 @@ def diagonal_of_an_operand(problem: Problem) -> bool:
     """Say whether an operand of an EinSum names one letter twice."""
     return any(
         len(set(letters)) < len(letters)
-        for node in _nodes(problem)
+        for node in nodes_of(problem)
         if isinstance(node.op, EinSum)
         for letters in node.op.expression.inputs
     )
 
 
-def front_that_is_left_alone(problem: Problem) -> bool:
-    """Say whether a PulsePad pads the end of a stream that begins late, and not its front."""
+def front_of_another_size(problem: Problem) -> bool:
+    """Say whether what stands before `begin` is not what a PulsePad pads in front."""
     return any(
-        isinstance(node.op, PulsePad) and node.op.before == 0 < node.op.begin
-        for node in _nodes(problem)
+        isinstance(node.op, PulsePad)
+        and (node.op.before == 0 < node.op.begin or node.op.begin < node.op.before)
+        for node in nodes_of(problem)
+    )
+
+
+_NO_PULSIFIER = frozenset(
+    {"GatherElements", "GatherNd", "ScatterElements", "ScatterNd", "Resize", "TopK", "Trilu"}
+)
+
+
+def op_without_a_pulsifier(problem: Problem) -> bool:
+    """Say whether a stream meets an op that is neither pulsified nor maps its axes."""
+    return any(
+        node.op.name in _NO_PULSIFIER and node.outputs[0].mentions(SYMBOL)
+        for node in nodes_of(problem)
     )

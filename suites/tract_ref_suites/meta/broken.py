@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from tract_ref.dim import Dim
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Turn
@@ -33,6 +32,7 @@ from tract_ref.stream.fact import Linear
 from tract_ref.stream.tables import PULSIFY_V1
 
 Break = Generator[None]
+Broken = AbstractContextManager[None]
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def rule_of(table: RuleTable[Any, Any], key: object) -> Callable[..., Any]:
 # The accounting of the pulse context
 
 
-def delay_announced(by: int) -> Break:
+def delay_announced(by: int) -> Broken:
     """Announce another delay than the one that the Delay node makes."""
 
     def make(old: Any) -> Any:
@@ -77,7 +77,7 @@ def delay_announced(by: int) -> Break:
     return patched(PulseContext, "delay", make)
 
 
-def delay_too_long() -> Break:
+def delay_too_long() -> Broken:
     """Delay by one stride more than needed, and say so."""
 
     def make(old: Any) -> Any:
@@ -97,7 +97,7 @@ def delay_too_long() -> Break:
     return patched(PulseContext, "window", make)
 
 
-def no_sync() -> Break:
+def no_sync() -> Broken:
     """Announce the largest delay without delaying the other wires."""
 
     def make(old: Any) -> Any:
@@ -109,7 +109,7 @@ def no_sync() -> Break:
     return patched(PulseContext, "sync", make)
 
 
-def window_arguments(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Break:
+def window_arguments(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Broken:
     """Change what a windowed op asks of the context."""
 
     def make(old: Any) -> Any:
@@ -121,7 +121,7 @@ def window_arguments(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Brea
     return patched(PulseContext, "window", make)
 
 
-def window_phase_lost() -> Break:
+def window_phase_lost() -> Broken:
     """Read windows from a whole number of strides, wherever frame 0 of the wire is."""
 
     def make(old: Any) -> Any:
@@ -135,12 +135,12 @@ def window_phase_lost() -> Break:
     return patched(PulseContext, "window", make)
 
 
-def end_known_too_early() -> Break:
+def end_known_too_early() -> Broken:
     """Count on an end that is known when its frame passes."""
     return patched(PulseContext, "late_end", lambda old: lambda self, wire: 0)
 
 
-def tail_not_masked() -> Break:
+def tail_not_masked() -> Broken:
     """Leave what comes after the last frame where padding belongs."""
 
     def make(old: Any) -> Any:
@@ -149,7 +149,7 @@ def tail_not_masked() -> Break:
     return patched(PulseContext, "pad", make)
 
 
-def field_too_small() -> Break:
+def field_too_small() -> Broken:
     """Announce a receptive field that misses its oldest frame."""
 
     def make(old: Any) -> Any:
@@ -205,7 +205,7 @@ def start_ignored() -> Break:
 # The state ops
 
 
-def delay_reads_late() -> Break:
+def delay_reads_late() -> Broken:
     """Emit frames one place further on in the history: an overlap that is one too short."""
 
     def make(old: Any) -> Any:
@@ -213,14 +213,16 @@ def delay_reads_late() -> Break:
             (data,) = inputs
             (out,) = old(self, turn, inputs)
             lead = (slice(None),) * self.axis
-            return (np.concatenate([out, data], self.axis)[(*lead, slice(1, out.shape[self.axis] + 1))],)
+            return (
+                np.concatenate([out, data], self.axis)[(*lead, slice(1, out.shape[self.axis] + 1))],
+            )
 
         return evaluate
 
     return patched(Delay, "eval", make)
 
 
-def dirty_history() -> Break:
+def dirty_history() -> Broken:
     """Start every session on what another one left in memory."""
     count = itertools.count(1)
 
@@ -239,7 +241,7 @@ def dirty_history() -> Break:
     return patched(Delay, "eval", make)
 
 
-def pad_counter(advance: Callable[[int, int], int]) -> Break:
+def pad_counter(advance: Callable[[int, int], int]) -> Broken:
     """Let PulsePad count its frames wrongly, from the frames of a turn and the overlap."""
 
     def make(old: Any) -> Any:
@@ -255,7 +257,7 @@ def pad_counter(advance: Callable[[int, int], int]) -> Break:
     return patched(PulsePad, "eval", make)
 
 
-def pad_multiplies() -> Break:
+def pad_multiplies() -> Broken:
     """Make zeros by multiplying by zero, which keeps NaN."""
 
     def make(old: Any) -> Any:
@@ -271,7 +273,7 @@ def pad_multiplies() -> Break:
     return patched(PulsePad, "eval", make)
 
 
-def tape_shift(shift: Callable[[Any], None]) -> Break:
+def tape_shift(shift: Callable[[Any], None]) -> Broken:
     """Move the frames of a tape wrongly before a turn."""
     return patched(TapeBuffer, "shift", lambda old: shift)
 
@@ -314,7 +316,7 @@ def state_shared() -> Break:
         yield
 
 
-def clone_shares() -> Break:
+def clone_shares() -> Broken:
     """Clone a session without its memory: both go on with the same one."""
 
     def make(old: Any) -> Any:
@@ -328,7 +330,7 @@ def clone_shares() -> Break:
     return patched(Session, "clone", make)
 
 
-def restore_forgets() -> Break:
+def restore_forgets() -> Broken:
     """Restore a session without its counters."""
 
     def make(old: Any) -> Any:
@@ -340,7 +342,7 @@ def restore_forgets() -> Break:
     return patched(Session, "restore_arrays", make)
 
 
-def last_chunk_dropped() -> Break:
+def last_chunk_dropped() -> Broken:
     """Forget the frames of an unfinished pulse at the end of the stream."""
 
     def make(old: Any) -> Any:
@@ -356,7 +358,7 @@ def last_chunk_dropped() -> Break:
     return patched(Session, "finish", make)
 
 
-def delay_cut_once_per_pulse() -> Break:
+def delay_cut_once_per_pulse() -> Broken:
     """Drop the delay from the front of every pulse instead of from the front of the stream."""
 
     def make(old: Any) -> Any:
@@ -374,7 +376,7 @@ def delay_cut_once_per_pulse() -> Break:
 # Ops and kernels
 
 
-def op_evaluates(op: type, change: Callable[[Any, tuple[Tensor, ...]], tuple[Any, Any]]) -> Break:
+def op_evaluates(op: type, change: Callable[[Any, tuple[Tensor, ...]], tuple[Any, Any]]) -> Broken:
     """Evaluate another op, or other inputs, than those of the node."""
 
     def make(old: Any) -> Any:
@@ -387,7 +389,7 @@ def op_evaluates(op: type, change: Callable[[Any, tuple[Tensor, ...]], tuple[Any
     return patched(op, "eval", make)
 
 
-def result_changed(op: type, change: Callable[[Tensor], Tensor]) -> Break:
+def result_changed(op: type, change: Callable[[Tensor], Tensor]) -> Broken:
     """Change what an op's `eval` returns."""
 
     def make(old: Any) -> Any:
@@ -396,7 +398,7 @@ def result_changed(op: type, change: Callable[[Tensor], Tensor]) -> Break:
     return patched(op, "eval", make)
 
 
-def fact_changed(op: type, change: Callable[[Any, Fact], Fact]) -> Break:
+def fact_changed(op: type, change: Callable[[Any, Fact], Fact]) -> Broken:
     """Announce another fact than the one that arrives."""
 
     def make(old: Any) -> Any:
@@ -463,7 +465,9 @@ def dump_loses(op: type, attribute: str) -> Break:
         def call(operator: str, **named: Any) -> None:
             out.call(operator, **{k: v for k, v in named.items() if k != attribute})
 
-        rule(found, node, SimpleNamespace(call=call, step=out.step, fact=out.fact, refuse=out.refuse))
+        rule(
+            found, node, SimpleNamespace(call=call, step=out.step, fact=out.fact, refuse=out.refuse)
+        )
 
     with NNEF.dumps.replaced(op, dump):
         yield
@@ -491,8 +495,3 @@ def load_ignores(operator: str, parameter: str) -> Break:
 
     with NNEF.loads.replaced(operator, Load(load.parameters, rule)):
         yield
-
-
-def longer(dim: Dim) -> Dim:
-    """Return a length of one frame more."""
-    return dim + 1

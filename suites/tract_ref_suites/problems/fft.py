@@ -262,9 +262,6 @@ ERRORS: dict[str, ErrorCase] = {
     "Stft-pulse": _refused(
         Stft(0, 4, 3), "pulse=4 brings 4 frames on axis 0, not a multiple of stride=3", "S,2,f32"
     ),
-    "Stft-window-streams": _refused(
-        Stft(0, 4, 2), "its window streams", "S,2,f32", "4,f32"
-    ),
     "Stft-frame": _invalid(Stft(0, 0, 1), "frame=0, stride=1", "S,2,f32"),
     "Stft-window": _invalid(Stft(0, 4, 2), "window 5,f32 for data S,2,f32", "S,2,f32", "5,f32"),
 }

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tract_ref.approx import Array
 from tract_ref.errors import EvalError, InvalidModel, Refused
 from tract_ref.ir.model import Model, Outlet
-from tract_ref.ops.gather import Gather
+from tract_ref.ir.op import Op
+from tract_ref.ops.gather import Gather, GatherElements, GatherNd
 from tract_ref.runtime.plan import Plan
 from tract_ref_suites.problems.base import (
     ErrorCase,
@@ -110,7 +111,74 @@ def gather_problems(draw: st.DrawFn, *, lookup: bool) -> GatherProblem:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ElementsProblem(Streamed):
+    """Elements of a table at a stream of positions, one table row per position off the axis.
+
+    Attributes:
+        nd: look up by GatherNd: each index holds both coordinates of the table.
+        rows: positions of the table.
+    """
+
+    family = "gather"
+    op = "GatherElements"
+    rows: int = 3
+    nd: bool = False
+
+    def table(self) -> Array:
+        """Return [rows, other axis]; the stream holds [S, other axis], or [S, 2] for GatherNd."""
+        return self.values.array((self.rows, 2 if self.nd else self.shape[1]), "f4", salt=1)
+
+    def inputs(self) -> dict[str, Array]:
+        most = min(self.rows, 2) if self.nd else self.rows
+        rng = np.random.default_rng(self.values.seed)
+        return {"x": rng.integers(-most, most, self.shape).astype(np.int64)}
+
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
+        table = model.add_const("table", self.table())
+        op: Op = GatherNd() if self.nd else GatherElements(0)
+        return model.wire("op", op, (table, wire))[0]
+
+    def oracle(self, data: Array) -> Array:
+        table = self.table().tolist()
+        if self.nd:
+            return np.array([table[i][j] for i, j in data.tolist()], np.float32)
+        out = [[table[i][j] for j, i in enumerate(row)] for row in data.tolist()]
+        return np.array(out, np.float32).reshape(data.shape)
+
+    @property
+    def oracle_approx(self) -> str:
+        return "exact"
+
+    @property
+    def loose(self) -> str:
+        alike = len({tuple(row) for row in self.inputs()["x"].tolist()}) < 2
+        return super().loose or ("frames that are all alike show nothing" if alike else "")
+
+    def least_delay(self, pulse: int) -> int | None:
+        return self.crop[0]
+
+
+@st.composite
+def elements_problems(draw: st.DrawFn, *, nd: bool) -> ElementsProblem:
+    """Draw a stream of positions in a table of 2 to 4 rows."""
+    pulse = draw(pulses())
+    crop = draw(crops())
+    return ElementsProblem(
+        shape=(draw(lengths(pulse[0], field=sum(crop))), 2 if nd else draw(st.integers(1, 3))),
+        axis=0,
+        sizes=pulse,
+        crop=crop,
+        rows=draw(st.integers(2, 4)),
+        nd=nd,
+        values=draw(values()),
+        dtype="i8",
+    )
+
+
 STRATEGIES = {
+    "GatherElements": lambda: elements_problems(nd=False),
+    "GatherNd": lambda: elements_problems(nd=True),
     "Gather-lookup": lambda: gather_problems(lookup=True),
     "Gather-positions": lambda: gather_problems(lookup=False),
 }
@@ -129,7 +197,15 @@ def _lookup(length: int, pulses_: tuple[int, ...], front: int = 0) -> GatherProb
     )
 
 
+def _elements(length: int, pulses_: tuple[int, ...], **rest: object) -> ElementsProblem:
+    return ElementsProblem(shape=(length, 2), axis=0, sizes=pulses_, dtype="i8", **rest)  # pyright: ignore[reportArgumentType]
+
+
 HAND: dict[str, Problem] = {
+    "GatherElements-table": _elements(7, (2, 3), crop=(1, 1)),
+    "GatherElements-empty-stream": _elements(0, (2,)),
+    "GatherNd-table": _elements(7, (2, 3), nd=True, crop=(1, 1)),
+    "GatherNd-empty-stream": _elements(0, (2,), nd=True),
     "Gather-whole-axis": _lookup(8, (8,)),
     "Gather-one-frame": _lookup(1, (1, 4)),
     "Gather-empty-stream": _lookup(0, (1, 4)),
@@ -138,8 +214,13 @@ HAND: dict[str, Problem] = {
 }
 
 
-def _invalid(op: Gather, starts: str, *texts: str) -> ErrorCase:
-    return ErrorCase(wiring(op, *facts(*texts)), InvalidModel, f'node "op" (Gather): {starts}')
+def _invalid(op: Op, starts: str, *texts: str) -> ErrorCase:
+    return ErrorCase(wiring(op, *facts(*texts)), InvalidModel, f'node "op" ({op.name}): {starts}')
+
+
+def _refused(op: Op, starts: str, *texts: str) -> ErrorCase:
+    attempt = pulsing(lambda: single(op, *facts(*texts)))
+    return ErrorCase(attempt, Refused, f'pulsify v1: node "op" ({op.name}): {starts}')
 
 
 def _out_of_range() -> object:
@@ -148,6 +229,27 @@ def _out_of_range() -> object:
 
 
 ERRORS: dict[str, ErrorCase] = {
+    "GatherElements-stream-axis": _refused(
+        GatherElements(0), "takes elements of the stream axis 0 by index", "S,2,f32", "3,2,i64"
+    ),
+    "GatherNd-stream-axis": _refused(
+        GatherNd(), "works over the stream axis (0 of input 0)", "S,2,f32", "3,1,i64"
+    ),
+    "GatherElements-rank": _invalid(
+        GatherElements(0), "axis=0, indices 3,i64 for data S,2,f32", "S,2,f32", "3,i64"
+    ),
+    "GatherElements-floats": _invalid(
+        GatherElements(0), "indices are 3,2,f32", "S,2,f32", "3,2,f32"
+    ),
+    "GatherElements-beyond": _invalid(
+        GatherElements(0), "indices 3,4,i64 reach beyond axis 1", "S,2,f32", "3,4,i64"
+    ),
+    "GatherNd-depth": _invalid(
+        GatherNd(), "batch_dims=0, indices 3,3,i64 for data S,2,f32", "S,2,f32", "3,3,i64"
+    ),
+    "GatherNd-shared": _invalid(
+        GatherNd(1), "indices 3,1,i64 and data 2,S,f32 do not share", "2,S,f32", "3,1,i64"
+    ),
     "Gather-stream-axis": ErrorCase(
         pulsing(lambda: single(Gather(0), *facts("S,2,f32", "3,i64"))),
         Refused,

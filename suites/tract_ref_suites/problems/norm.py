@@ -122,9 +122,7 @@ class RunningNormProblem(Streamed):
             op = ExpMeanNorm(self.on, self.alpha, self.floor, self.skip, self.stateless)
         else:
             is_complex = self.kind == "complex"
-            op = ExpUnitNorm(
-                self.on, self.alpha, self.floor, self.skip, self.stateless, is_complex
-            )
+            op = ExpUnitNorm(self.on, self.alpha, self.floor, self.skip, self.stateless, is_complex)
         return model.wire("op", op, (wire, start))[0]
 
     def oracle(self, data: Array) -> Array:
@@ -163,9 +161,7 @@ class RunningNormProblem(Streamed):
 
 
 @st.composite
-def running_norm_problems(
-    draw: st.DrawFn, *, kind: str, along: bool = True
-) -> RunningNormProblem:
+def running_norm_problems(draw: st.DrawFn, *, kind: str, along: bool = True) -> RunningNormProblem:
     """Draw a running norm along the stream, or along another axis of it."""
     rank = 3 if kind == "complex" else 2
     axis = draw(st.integers(0, 1))
@@ -245,14 +241,12 @@ ERRORS: dict[str, ErrorCase] = {
     "RmsNorm-axis": _invalid(RmsNorm(2), "axis=2 of data 1,S,f32", "1,S,f32"),
     "RmsNorm-integers": _invalid(RmsNorm(0), "data 1,S,i64; a norm needs floats", "1,S,i64"),
     "ExpUnitNorm-state-streams": _refused(
-        ExpUnitNorm(0, 0.5), "its initial state streams", "S,S,f32", "S,f32"
+        ExpUnitNorm(0, 0.5), "its initial state streams", "S,3,f32", "S,f32"
     ),
     "ExpUnitNorm-state-shape": _invalid(
         ExpUnitNorm(0, 0.5), "state 4,f32 for data S,3,f32 along axis 0", "S,3,f32", "4,f32"
     ),
-    "ExpUnitNorm-skip": _invalid(
-        ExpUnitNorm(0, 0.5, skip=-1), "skip=-1 steps", "S,3,f32", "3,f32"
-    ),
+    "ExpUnitNorm-skip": _invalid(ExpUnitNorm(0, 0.5, skip=-1), "skip=-1 steps", "S,3,f32", "3,f32"),
     "ExpUnitNorm-complex-axis": _invalid(
         ExpUnitNorm(1, 0.5, complex=True), "complex data S,2,f32 with axis=1", "S,2,f32", "2,f32"
     ),

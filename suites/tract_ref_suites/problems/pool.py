@@ -87,6 +87,15 @@ class PoolProblem(Streamed):
         """The op depends on the kind."""
         return "MaxPool" if self.kind == "max" else "SumPool"
 
+    @property
+    def loose(self) -> str:
+        """Why less would do: a window that another axis puts into its padding reads nothing."""
+        plane = len(self.along) > 1 and any(
+            any(along.pads(self.shape[spatial])) or along.ceil
+            for spatial, along in enumerate(self.along, start=2)
+        )
+        return super().loose or ("some windows lie in padding only" if plane else "")
+
     def apply(self, model: Model, wire: Outlet) -> Outlet:
         window = window_spec(self.along)
         op: Op = MaxPool(window)
