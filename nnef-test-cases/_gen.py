@@ -161,7 +161,9 @@ class Case:
     def graph(self) -> str:
         """Return the text of the graph."""
         lines = ["version 1.0;", ""]
-        lines += ["extension tract_registry tract_core;", "extension tract_symbol S;"]
+        registries = ["tract_core"] + ["tract_extra"] * ("tract_extra_" in self.body)
+        lines += [f"extension tract_registry {name};" for name in registries]
+        lines += ["extension tract_symbol S;"]
         lines += [f"extension tract_assert {text};" for text in self.assumes]
         lines += ["", f"graph case({', '.join(self.inputs)}) -> ({', '.join(self.outputs)}) {{"]
         for name, (shape, value) in self.inputs.items():

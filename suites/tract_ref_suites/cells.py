@@ -9,10 +9,9 @@ from hypothesis import event
 from hypothesis.strategies import SearchStrategy
 
 from tract_ref_suites.checks import Law, laws_for
-from tract_ref_suites.checks.engine import FORMATS
 from tract_ref_suites.engines.known_limits import Limit
 from tract_ref_suites.engines.protocol import Engine
-from tract_ref_suites.problems import families
+from tract_ref_suites.problems import Family, families
 from tract_ref_suites.problems.base import Problem
 from tract_ref_suites.report import Recording, Tally
 
@@ -76,7 +75,7 @@ def hand_cells(engine: Engine, limits: tuple[Limit, ...]) -> Iterator[Cell]:
     """Yield a cell per hand problem and law that says something about it."""
     for family in families().values():
         for slug, problem in family.hand.items():
-            for law in offered_laws(engine):
+            for law in offered_laws(engine, family):
                 if law.streams and not problem.pulses:
                     continue
                 cell = Cell(family.name, problem.op, slug, law, engine, limits, hand=problem)
@@ -88,13 +87,13 @@ def random_cells(engine: Engine, limits: tuple[Limit, ...]) -> Iterator[Cell]:
     """Yield a cell per strategy and law."""
     for family in families().values():
         for slug, strategy in family.strategies.items():
-            for law in offered_laws(engine):
+            for law in offered_laws(engine, family):
                 yield Cell(family.name, slug, "random", law, engine, limits, strategy=strategy)
 
 
-def offered_laws(engine: Engine) -> tuple[Law, ...]:
-    """Return the laws that can be put to an engine: it must read a format that problems have."""
-    return laws_for(engine) if engine.can().formats & FORMATS else ()
+def offered_laws(engine: Engine, family: Family) -> tuple[Law, ...]:
+    """Return the laws that can be put to an engine: it must read a format of the family."""
+    return laws_for(engine) if engine.can().formats & family.formats else ()
 
 
 def cell_names(engine: Engine) -> set[tuple[str, str, str]]:
@@ -103,5 +102,5 @@ def cell_names(engine: Engine) -> set[tuple[str, str, str]]:
         (family.name, problem.op, law.id)
         for family in families().values()
         for problem in family.hand.values()
-        for law in laws_for(engine)
+        for law in offered_laws(engine, family)
     }

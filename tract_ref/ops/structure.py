@@ -11,8 +11,8 @@ from fractions import Fraction
 from tract_ref.dim import Dim, slope, substitute
 from tract_ref.errors import Inconclusive
 from tract_ref.ir.axes import AxesMapping
-from tract_ref.ir.fact import TDIM, Fact, Tensor
-from tract_ref.ir.model import Const, Model, Node, Outlet, Source
+from tract_ref.ir.fact import Fact, Tensor
+from tract_ref.ir.model import Const, Node, Outlet, Source
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
@@ -160,9 +160,3 @@ def import_constant(call: OnnxCall) -> tuple[Outlet, ...]:
     if tensor is None:
         call.refuse("only tensor and number constants are read", remedy="use the attribute value")
     return (call.model.add_const(call.name, tensor),)
-
-
-def is_static(model: Model, outlet: Outlet, symbol: str) -> bool:
-    """Say whether a wire's shape and value are free of the stream symbol."""
-    fact = model.fact(outlet)
-    return not fact.mentions(symbol) and fact.dtype != TDIM

@@ -36,6 +36,9 @@ def stream_axis(model: Model, symbol: str, axes: Mapping[str, int]) -> Model:
         symbol: the stream symbol.
         axes: per input name, the axis whose dim becomes the symbol.
 
+    Returns:
+        A model with the same nodes and names, facts computed again.
+
     Raises:
         InvalidModel: no such input or axis, or an op rejects the symbolic dimension.
     """

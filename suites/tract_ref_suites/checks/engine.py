@@ -19,7 +19,7 @@ from tract_ref_suites.engines.protocol import Case, Chunking, Engine, Values
 from tract_ref_suites.problems.base import SYMBOL, Problem
 
 FORMATS = frozenset({"nnef"})
-"""Formats that a problem can be written in."""
+"""Formats that a case folder is written in."""
 
 
 def engine_equals_batch(problem: Problem, engine: Engine) -> None:
@@ -43,7 +43,7 @@ def engine_streams_batch(problem: Problem, engine: Engine) -> None:
 
 @contextmanager
 def written(problem: Problem, engine: Engine) -> Generator[Case]:
-    """Write the problem's model for the time of a question.
+    """Write the problem's model for the time of a question, as ONNX if the engine reads no NNEF.
 
     Raises:
         NotOffered: the engine does not take its dtypes, or the model has no file form.
@@ -52,16 +52,26 @@ def written(problem: Problem, engine: Engine) -> Generator[Case]:
     foreign = {v.dtype.name for v in subject.inputs.values()} - engine.can().dtypes
     if foreign:
         raise NotOffered(f"{engine.name} takes no inputs of {sorted(foreign)}")
-    try:
-        files = model_files(subject.model)
-    except Refused as refusal:
-        raise NotOffered(str(refusal)) from refusal
+    model_file, files = _form(problem, subject, engine)
     with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
         folder = Path(scratch) / "case"
         write_folder(folder, files)
         axes = stream_axes(subject.model)
         symbol, length = (SYMBOL, problem.length) if axes else (None, None)
-        yield Case(folder, "graph.nnef", subject.inputs, symbol, length, axes)
+        yield Case(folder, model_file, subject.inputs, symbol, length, axes)
+
+
+def _form(problem: Problem, subject: Subject, engine: Engine) -> tuple[str, dict[str, bytes]]:
+    """Return the name of the model file and all files, in the form that the engine reads."""
+    if "nnef" not in engine.can().formats:
+        content = problem.onnx()
+        if content is None:
+            raise NotOffered("the problem has no ONNX form")
+        return "model.onnx", {"model.onnx": content}
+    try:
+        return "graph.nnef", model_files(subject.model)
+    except Refused as refusal:
+        raise NotOffered(str(refusal)) from refusal
 
 
 def answered(outcome: protocol.Outcome) -> Values:

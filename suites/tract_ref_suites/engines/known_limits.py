@@ -21,7 +21,7 @@ from tract_ref_suites.checks.failure import Symptom
 from tract_ref_suites.problems.base import Problem
 
 EXPECTATIONS = Path(__file__).parent / "expectations"
-PREDICATES = "tract_ref_suites.engines.limits"
+PREDICATES = ("tract_ref_suites.engines.limits", "tract_ref_suites.engines.limits_more")
 
 SYMPTOMS_OF: dict[str, frozenset[Symptom]] = {
     "refused": frozenset({"refused", "malformed"}),
@@ -47,7 +47,7 @@ class Limit:
         id: unique in its file.
         kind: refused, wrong, crash, slow or tolerance.
         cells: `family/Op/law`; `*` stands for any one of the three.
-        covers: name of the predicate in `engines/limits.py`.
+        covers: name of the predicate in `engines/limits.py` or `engines/limits_more.py`.
         witness: slug of the case folder that must still fail.
         reason: why the engine is so.
         versions: versions of the engine, e.g. `>=0.23,<0.24`.
@@ -81,16 +81,17 @@ def predicate(name: str) -> Callable[[Problem], bool]:
     Raises:
         LimitError: there is none.
     """
-    try:
-        module = importlib.import_module(PREDICATES)
-    except ModuleNotFoundError as error:
-        raise LimitError(f"predicate {name!r}: no module {error.name}") from error
-    found = getattr(module, name, None)
-    # What the module imports is no predicate.
-    is_own = callable(found) and getattr(found, "__module__", "") == PREDICATES
-    if not is_own or name.startswith("_"):
-        raise LimitError(f"engines/limits.py has no predicate {name!r}")
-    return cast("Callable[[Problem], bool]", found)
+    for path in PREDICATES:
+        try:
+            module = importlib.import_module(path)
+        except ModuleNotFoundError as error:
+            raise LimitError(f"predicate {name!r}: no module {error.name}") from error
+        found = getattr(module, name, None)
+        # What the module imports is no predicate.
+        is_own = callable(found) and getattr(found, "__module__", "") == path
+        if is_own and not name.startswith("_"):
+            return cast("Callable[[Problem], bool]", found)
+    raise LimitError(f"neither engines/limits.py nor engines/limits_more.py has {name!r}")
 
 
 def load_limits(

@@ -18,10 +18,14 @@ from tract_ref.ops.binary import Pow
 from tract_ref.ops.buffer import PulsePad
 from tract_ref.ops.concat import Concat
 from tract_ref.ops.conv import Conv
+from tract_ref.ops.deconv import Deconv
 from tract_ref.ops.einsum import EinSum
+from tract_ref.ops.fft import Fft
 from tract_ref.ops.padding import Pad
 from tract_ref.ops.pool import MaxPool, SumPool
+from tract_ref.ops.reduce import Reduce
 from tract_ref.ops.repeat import Broadcast, Tile
+from tract_ref.ops.resize import Resize
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.softmax import Softmax
 from tract_ref.ops.unary import Elu, Gelu, Selu
@@ -49,12 +53,14 @@ def reads_past_the_end(problem: Problem) -> bool:
 
 
 def empty_tensor_in_a_kernel(problem: Problem) -> bool:
-    """Say whether a 2-D max pool, or a softmax over several axes, has no element at all."""
+    """Say whether a kernel that divides by its number of elements has none at all."""
     for node in nodes_of(problem):
         match node.op:
             case MaxPool(window) if window.rank > 1:
                 pass
             case Softmax(axes) if len(axes) > 1:
+                pass
+            case Fft() | Reduce() | Resize():
                 pass
             case _:
                 continue
@@ -94,6 +100,9 @@ def _pads_after(problem: Problem, node: Node) -> bool:
                 return False
             _, after = window.axis(axis - window.FIRST).fixed_pads()
             return bool(after)
+        case Deconv():
+            axis = stream_axis_of(problem, wire) or 0
+            return axis > 1 and node.op.along(axis - 2).surplus > -node.op.window.stride[axis - 2]
         case _:
             return False
 
@@ -305,7 +314,8 @@ def reshaped_after_a_crop(problem: Problem) -> bool:
 def integers_in_a_product(problem: Problem) -> bool:
     """Say whether a convolution works on integers."""
     return any(
-        isinstance(n.op, Conv) and n.outputs[0].dtype.kind in "iu" for n in nodes_of(problem)
+        isinstance(n.op, Conv | Deconv) and n.outputs[0].dtype.kind in "iu"
+        for n in nodes_of(problem)
     )
 
 
@@ -333,7 +343,17 @@ def _reads_padding_alone(problem: Problem, op: type[Op]) -> bool:
     return False
 
 
-_NO_DOUBLES = ("Sigmoid", "RoundEven", "Erf", "HardSwish", "Silu", "LeakyRelu", "PowConst")
+_NO_DOUBLES = (
+    "Sigmoid",
+    "RoundEven",
+    "Erf",
+    "HardSwish",
+    "Silu",
+    "LeakyRelu",
+    "PowConst",
+    "ExpUnitNorm",
+    "ExpMeanNorm",
+)
 
 
 def function_of_doubles(problem: Problem) -> bool:

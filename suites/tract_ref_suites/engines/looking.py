@@ -10,6 +10,7 @@ from tract_ref.dim import Dim, evaluate
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ops.conv import Conv
+from tract_ref.ops.fft import Stft
 from tract_ref.ops.padding import Crop
 from tract_ref.ops.pool import MaxPool, SumPool
 from tract_ref.ops.slicing import Slice
@@ -77,6 +78,8 @@ def overruns(problem: Problem, node: Node, length: int | None = None) -> bool:
         case Conv(window) if sizes[0]:
             along = enumerate(sizes[window.FIRST :])
             return any(n + sum(window.axis(i).pads(n)) < window.axis(i).field for i, n in along)
+        case Stft(axis, frame):
+            return sizes[axis] < frame
         case _:
             return False
 

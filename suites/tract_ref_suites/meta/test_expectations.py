@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 
 from tract_ref_suites.cases import case_folders, load_case
-from tract_ref_suites.engines import known_limits
-from tract_ref_suites.engines import limits as predicates
+from tract_ref_suites.engines import known_limits, limits, limits_more
 from tract_ref_suites.engines.known_limits import EXPECTATIONS, Limit, load_limits
 from tract_ref_suites.meta.mutants import examples
 from tract_ref_suites.problems import families
@@ -121,8 +120,9 @@ def test_limits_leave_most_problems(engine: str, law: str) -> None:
 def test_every_predicate_is_used() -> None:
     names = {
         name
-        for name, value in inspect.getmembers(predicates, inspect.isfunction)
-        if value.__module__ == predicates.__name__ and not name.startswith("_")
+        for module in (limits, limits_more)
+        for name, value in inspect.getmembers(module, inspect.isfunction)
+        if value.__module__ == module.__name__ and not name.startswith("_")
     }
     assert names == {limit.covers for _, limit in ALL}
 

@@ -1,4 +1,8 @@
-"""The problem families: every module of this folder that is not a helper, found by its file."""
+"""The problem families: every module of this folder that is not a helper, found by its file.
+
+A family is called after the file in `ops/` that it asks about. Two are about no single file:
+`graphs`, whole networks, and `onnx_models`, imported ones, which engines that read only ONNX judge.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from tract_ref_suites.problems.base import ErrorCase, Problem
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-_NOT_A_FAMILY = frozenset({"base"})
+_NOT_A_FAMILY = frozenset({"base", "onnx_base"})
 
 
 class FamilyError(Exception):
@@ -31,12 +35,14 @@ class Family:
         strategies: per slug, what draws problems.
         hand: per slug, one written problem.
         errors: per slug, something that must be refused or rejected.
+        formats: file formats that its problems can be written in.
     """
 
     name: str
     strategies: Mapping[str, Callable[[], SearchStrategy[Problem]]]
     hand: Mapping[str, Problem]
     errors: Mapping[str, ErrorCase]
+    formats: frozenset[str] = frozenset({"nnef"})
 
 
 @cache
@@ -70,4 +76,5 @@ def family_of(module: ModuleType) -> Family:
             state = "is missing" if found is None else "is empty or not a mapping"
             raise FamilyError(f"problems/{name}.py: {table} {state}; a family has all three tables")
         tables.append(found)
-    return Family(name, *tables)  # pyright: ignore[reportArgumentType]
+    formats = getattr(module, "FORMATS", Family.formats)
+    return Family(name, *tables, formats)  # pyright: ignore[reportArgumentType]

@@ -34,7 +34,7 @@ class Problem(ABC):
     """One model with whole inputs and expected outputs.
 
     Attributes:
-        family: stem of the file in `ops/` and in `problems/`.
+        family: stem of the file in `problems/`, of `ops/` too unless its models come from elsewhere.
         op: name of the op under test.
         length: stream length S of the inputs, in source frames.
         pulses: pulses at which the model must stream; empty when it is batch only.
@@ -65,6 +65,10 @@ class Problem(ABC):
     @abstractmethod
     def expected(self) -> dict[str, Array]:
         """Return the batch outputs by another road: loops over elements, never the op judged."""
+
+    def onnx(self) -> bytes | None:
+        """Return the model as an ONNX file; None where it has only an NNEF form."""
+        return None
 
     @property
     def oracle_approx(self) -> str:
