@@ -473,5 +473,6 @@ def _backward(dim: Dim, start: Dim, end: Dim) -> tuple[Dim, Dim]:
     if isinstance(end, int):
         low = -_TO_THE_END if isinstance(dim, TDim) else -dim - 1
         end = -1 if end <= low else end if end >= 0 else dim + end
-    last = dim_max(0, dim_min(start + 1, dim))
+    # A start before the axis is position 0, unlike NumPy; -1 is the last position, kept short.
+    last = dim if start + 1 == dim else dim_min(dim_max(1, start + 1), dim)
     return dim_max(0, dim_min(end + 1, dim)) if end != -1 else 0, last

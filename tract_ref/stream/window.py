@@ -135,7 +135,9 @@ class AxisWindow:
             case Valid():
                 return 0, 0
             case Explicit(before, after, ceil):
-                return before, after + (self.stride - 1 if ceil else 0)
+                # No window starts past the last frame in ceil mode, so none hangs over by more
+                # than its field.
+                return before, min(after + self.stride - 1, self.field) if ceil else after
             case SameUpper():
                 odd = 0
             case SameLower():

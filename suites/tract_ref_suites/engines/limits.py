@@ -60,8 +60,13 @@ def empty_tensor_in_a_kernel(problem: Problem) -> bool:
                 pass
             case Softmax(axes) if len(axes) > 1:
                 pass
-            case Fft() | Reduce() | Resize():
+            case Fft() | Resize():
                 pass
+            case Reduce(axes):
+                sizes = sizes_of(problem, node.inputs[0])
+                if any(sizes[axis] == 0 for axis in axes):
+                    return True
+                continue
             case _:
                 continue
         facts = (input_fact(problem, node), *node.outputs)

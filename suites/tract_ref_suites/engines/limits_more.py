@@ -28,11 +28,11 @@ from tract_ref_suites.problems.base import SYMBOL, Problem
 
 
 def deconv_to_a_symbolic_shape(problem: Problem) -> bool:
-    """Say whether a transposed convolution along a stream is written with its output shape."""
+    """Say whether a transposed convolution of a stream is written with its output shape."""
     return any(
         isinstance(node.op, Deconv)
         and any(node.op.adjustments)
-        and (stream_axis_of(problem, node.inputs[0]) or 0) > 1
+        and input_fact(problem, node).mentions(SYMBOL)
         for node in nodes_of(problem)
     )
 
@@ -49,7 +49,7 @@ def _grown(problem: Problem, node: Node) -> list[int]:
 def deconv_of_nothing(problem: Problem) -> bool:
     """Say whether a transposed convolution gets nothing, or its crops are longer than it."""
     return any(
-        min(_grown(problem, node)) < 0 or 0 in sizes_of(problem, node.inputs[0])
+        min(_grown(problem, node)) < 0 or 0 in sizes_of(problem, node.inputs[0])[2:]
         for node in nodes_of(problem)
         if isinstance(node.op, Deconv)
     )
@@ -103,9 +103,13 @@ def range_of_a_changed_length(problem: Problem) -> bool:
     return any(
         isinstance(node.op, Range)
         and isinstance(node.op.end, TDim)
-        and (bool(node.op.end.atoms) or slope(node.op.length, SYMBOL) != 1)
+        and (_is_bent(node.op.end) or slope(node.op.length, SYMBOL) != 1)
         for node in nodes_of(problem)
     )
+
+
+def _is_bent(dim: TDim) -> bool:
+    return any(atom.kind != "symbol" for atom in dim.atoms)
 
 
 def range_that_ends_before_its_start(problem: Problem) -> bool:
@@ -136,12 +140,11 @@ def running_norm_beside_the_stream(problem: Problem) -> bool:
 
 
 def frames_with_gaps(problem: Problem) -> bool:
-    """Say whether the frames of a transform leave positions of a delayed stream out."""
+    """Say whether the frames of a transform leave positions of a stream out."""
     return any(
         isinstance(node.op, Stft)
         and node.op.frame < node.op.stride
         and stream_axis_of(problem, node.inputs[0]) == node.op.axis
-        and _is_delayed(problem, node)
         for node in nodes_of(problem)
     )
 

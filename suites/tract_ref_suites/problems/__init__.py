@@ -19,7 +19,7 @@ from tract_ref_suites.problems.base import ErrorCase, Problem
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-_NOT_A_FAMILY = frozenset({"base", "onnx_base"})
+_NOT_A_FAMILY = frozenset({"base", "onnx_base", "onnx_oracles"})
 
 
 class FamilyError(Exception):
@@ -77,4 +77,4 @@ def family_of(module: ModuleType) -> Family:
             raise FamilyError(f"problems/{name}.py: {table} {state}; a family has all three tables")
         tables.append(found)
     formats = getattr(module, "FORMATS", Family.formats)
-    return Family(name, *tables, formats)  # pyright: ignore[reportArgumentType]
+    return Family(name, *tables, formats=formats)  # pyright: ignore[reportArgumentType]

@@ -34,7 +34,7 @@ class Problem(ABC):
     """One model with whole inputs and expected outputs.
 
     Attributes:
-        family: stem of the file in `problems/`, of `ops/` too unless its models come from elsewhere.
+        family: stem of the file in `problems/`, and in `ops/` when it asks about one file there.
         op: name of the op under test.
         length: stream length S of the inputs, in source frames.
         pulses: pulses at which the model must stream; empty when it is batch only.

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 from onnx import NodeProto
@@ -105,9 +106,7 @@ HAND: dict[str, Problem] = {
 }
 
 
-def _reading(
-    operator: str, *rest: str, opset: int = 17, **attributes: object
-) -> Callable[[], object]:
+def _reading(operator: str, *rest: str, opset: int = 17, **attributes: Any) -> Callable[[], object]:
     """Return the attempt to read one node `n` of x [1, 2, S] and constants."""
     made = node(operator, ["x", *rest], ["y"], name="n", **attributes)
     return lambda: _read(made, opset)
@@ -123,8 +122,9 @@ def _read(made: NodeProto, opset: int) -> object:
             return read_onnx(path)
         except MalformedFile as error:
             # Its message begins with the path, which has another folder every time.
-            named = {"stage": error.stage, "node": error.node, "op": error.op}
-            raise MalformedFile(error.seen, file=path.name, **named) from error
+            raise MalformedFile(
+                error.seen, file=path.name, stage=error.stage, node=error.node, op=error.op
+            ) from error
 
 
 def _error(error: type[TractRefError], attempt: Callable[[], object], starts: str) -> ErrorCase:
@@ -147,13 +147,13 @@ ERRORS: dict[str, ErrorCase] = {
         _reading("LpPool", kernel_shape=[2]),
         Refused,
         f'{_REFUSED}"n" (LpPool): pools by a p-norm',
-        refusal="ONNX:LpPool",
+        refusal="ONNX import:LpPool",
     ),
     "Hardmax-refused": ErrorCase(
         _reading("Hardmax"),
         Refused,
         f'{_REFUSED}"n" (Hardmax): Hardmax is not read',
-        refusal="ONNX:Hardmax",
+        refusal="ONNX import:Hardmax",
     ),
     "Relu-attribute": _error(
         Refused, _reading("Relu", slope=0.5), f"{_REFUSED}\"n\" (Relu): the attribute 'slope'=0.5"

@@ -90,9 +90,10 @@ class PoolProblem(Streamed):
     @property
     def loose(self) -> str:
         """Why less would do: a window that another axis puts into its padding reads nothing."""
-        plane = len(self.along) > 1 and any(
+        plane = any(
             any(along.pads(self.shape[spatial])) or along.ceil
             for spatial, along in enumerate(self.along, start=2)
+            if spatial != self.axis
         )
         return super().loose or ("some windows lie in padding only" if plane else "")
 

@@ -91,7 +91,8 @@ class Along:
         """
         several = range(1, 2 * self.stride + self.field + 2)
         before = self.pads(1)[0]
-        ends = any(self.pads(n)[1] for n in several) or (self.ceil and self.stride > 1)
+        hangs = self.ceil and self.stride > 1 and self.field > 0
+        ends = hangs or any(self.pads(n)[1] for n in several)
         ahead = (late if ends else early) + self.field + 1 - self.stride - before
         return max(0, -(-ahead // self.stride))
 
