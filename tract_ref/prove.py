@@ -8,7 +8,7 @@ order) whose streamed frames are not its batch frames is named.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -37,7 +37,8 @@ class Divergence:
         batch: value there in batch.
         streamed: value there while streaming.
         ulps: distance of the two in units of the last place.
-        reason: set instead of values when lengths or dtypes already differ.
+        reason: set instead of values when lengths or dtypes already differ, or a pass is to blame.
+        note: said after the values: what else is known about the cause.
     """
 
     wire: str
@@ -47,6 +48,7 @@ class Divergence:
     streamed: object
     ulps: int
     reason: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class OutputVerdict:
         expected_frames: frames of the batch output on the stream axis.
         max_ulp: largest distance in units of the last place.
         first: where they part, None unless wrong.
+        streams: it has a stream axis; otherwise it is the same every turn.
     """
 
     name: str
@@ -70,6 +73,7 @@ class OutputVerdict:
     expected_frames: int
     max_ulp: int
     first: Divergence | None
+    streams: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Run:
             None when a recurrence makes it unbounded.
         state_bytes: bytes of samples kept between turns.
         pulsed: the pulsified model.
+        approx: the named tolerance that was asked for.
     """
 
     pulse: int
@@ -92,6 +97,7 @@ class Run:
     receptive_field: int | None
     state_bytes: int
     pulsed: Pulsed | None
+    approx: str = "close"
 
     @property
     def verdict(self) -> Kind:
@@ -252,34 +258,47 @@ def prove(
     if inputs is None:
         size = length if length is not None else _drawn_length(pulsed)
         inputs = inputs_for(pulsed.batch, pulsed.symbol, size, seed=seed)
-    source = _source_frames(pulsed, inputs)
-    batch = Plan(pulsed.batch, fast=fast).run(inputs, symbols={pulsed.symbol: source})
+    trial = _Trial(model, pulsed, inputs, _source_frames(pulsed, inputs), approx, fast)
     plan = Plan(pulsed.model, fast=fast)
-    total = _leading_frames(plan, inputs)
-    per_push = _frames_per_push(plan)
     session = plan.session()
-    chunks = regular_chunks(total, per_push)
+    chunks = regular_chunks(_leading_frames(plan, inputs), _frames_per_push(plan))
     streamed = stream(plan, inputs, chunks, session=session, progress=progress)
-    verdicts: list[OutputVerdict] = []
-    wrong: Divergence | None = None
-    for slot, name in enumerate(pulsed.model.output_names):
-        axis = int(pulsed.model.properties["pulse.output_axes"][slot])
-        result = compare(streamed[name], batch[name], approx=approx)
-        kind: Kind = "exact" if result.equal_bits else "within" if result.within else "wrong"
-        if kind == "wrong" and wrong is None:
-            wrong = _locate(pulsed, inputs, source, approx, fast, name, result)
-        verdicts.append(
-            OutputVerdict(
-                name,
-                kind,
-                pulsed.delays[slot],
-                streamed[name].shape[axis] if axis >= 0 else 0,
-                batch[name].shape[axis] if axis >= 0 else 0,
-                result.max_ulp,
-                wrong if kind == "wrong" else None,
-            )
-        )
-    return Run(pulse, tuple(verdicts), None, field, session.state_bytes, pulsed)
+    # The model as it was given, not what the passes made of it: they are on trial as well.
+    batch = Plan(model, fast=fast).run(inputs, symbols={pulsed.symbol: trial.source})
+    verdicts = tuple(
+        _verdict(trial, slot, streamed[name], batch[name])
+        for slot, name in enumerate(pulsed.model.output_names)
+    )
+    return Run(pulse, verdicts, None, field, session.state_bytes, pulsed, approx)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What is on trial: the model as given, its pulsified form, whole inputs of `source` frames."""
+
+    model: Model
+    pulsed: Pulsed
+    inputs: Mapping[str, Tensor]
+    source: int
+    approx: str
+    fast: bool
+
+
+def _verdict(trial: _Trial, slot: int, streamed: Tensor, batch: Tensor) -> OutputVerdict:
+    properties = trial.pulsed.model.properties
+    axis = int(properties["pulse.output_axes"][slot])
+    result = compare(streamed, batch, approx=trial.approx)
+    kind: Kind = "exact" if result.equal_bits else "within" if result.within else "wrong"
+    return OutputVerdict(
+        trial.pulsed.model.output_names[slot],
+        kind,
+        trial.pulsed.delays[slot],
+        streamed.shape[axis] if axis >= 0 else 0,
+        batch.shape[axis] if axis >= 0 else 0,
+        result.max_ulp,
+        _locate(trial, slot, axis, result) if kind == "wrong" else None,
+        axis >= 0,
+    )
 
 
 def _drawn_length(pulsed: Pulsed) -> int:
@@ -318,43 +337,60 @@ def _frames_per_push(plan: Plan) -> int:
     raise EvalError("no input streams")
 
 
-def _locate(
-    pulsed: Pulsed,
-    inputs: Mapping[str, Tensor],
-    source: int,
-    approx: str,
-    fast: bool,
-    output: str,
-    whole: Comparison,
-) -> Divergence:
-    """Run both models again with inner wires kept; return where the first wrong wire parts."""
-    batch_wires: list[tuple[str, Outlet]] = []
-    for node in pulsed.batch.order():
-        if isinstance(node.op, Const):
-            continue
-        for slot in range(len(node.outputs)):
-            outlet = Outlet(node.id, slot)
-            name = pulsed.batch.wire_name(outlet)
-            if name in pulsed.infos and pulsed.infos[name].stream is not None:
-                batch_wires.append((name, outlet))
-    batch_plan = Plan(pulsed.batch, keep=[o for _, o in batch_wires], fast=fast)
-    batch = batch_plan.run(inputs, symbols={pulsed.symbol: source})
-    kept = sorted({pulsed.infos[name].outlet for name, _ in batch_wires})
-    raw = _raw_turns(Plan(pulsed.model, keep=kept, fast=fast), pulsed, inputs, source)
-    for name, _ in batch_wires:
+def _locate(trial: _Trial, slot: int, axis: int, whole: Comparison) -> Divergence:
+    """Run everything again with inner wires kept; return where the first wrong wire parts.
+
+    A wire that the given model has as well is compared with the value there.
+    """
+    pulsed = trial.pulsed
+    wires = _named_wires(pulsed.batch, set(pulsed.infos))
+    streaming = {n: o for n, o in wires.items() if pulsed.infos[n].stream is not None}
+    batch = _kept_values(pulsed.batch, streaming, trial)
+    given = _kept_values(trial.model, _named_wires(trial.model, set(streaming)), trial)
+    kept = sorted({pulsed.infos[name].outlet for name in streaming})
+    plan = Plan(pulsed.model, keep=kept, fast=trial.fast)
+    raw = _raw_turns(plan, pulsed, trial.inputs, trial.source)
+    for name in streaming:
         wire = pulsed.infos[name]
         info = wire.stream
         if info is None:
             continue
-        value = raw[pulsed.model.wire_name(wire.outlet)]
-        frames = batch[name].shape[info.axis]
+        expected = given.get(name, batch[name])
+        changed = compare(batch[name], expected, approx=trial.approx)
+        if not changed.within:
+            found = _divergence(name, changed, info.axis, info.delay, 0)
+            return replace(found, reason="declutter changes it: batch after it is not batch before")
+        frames = expected.shape[info.axis]
         lead = (slice(None),) * info.axis
+        value = raw[pulsed.model.wire_name(wire.outlet)]
         cut = value[(*lead, slice(info.delay, info.delay + frames))]
-        result = compare(cut, batch[name], approx=approx)
+        result = compare(cut, expected, approx=trial.approx)
         if not result.within:
             return _divergence(name, result, info.axis, info.delay, int(info.rate * pulsed.pulse))
-    # Every wire agrees when run turn by turn: what differs is how the outputs were joined.
-    return _divergence(output, whole, 0, 0, 1)
+    name = pulsed.model.output_names[slot]
+    fact = pulsed.model.fact(pulsed.model.outputs[slot])
+    per_turn = fact.concrete_shape({pulsed.symbol: trial.source})[axis] if axis >= 0 else 0
+    found = _divergence(name, whole, max(axis, 0), pulsed.delays[slot], per_turn)
+    # Turn by turn every wire agrees: what differs is how the outputs were joined.
+    return found if found.reason else replace(found, note="joining its turns goes wrong")
+
+
+def _named_wires(model: Model, wanted: set[str]) -> dict[str, Outlet]:
+    """Return the computed wires of a model whose name is wanted, in evaluation order."""
+    found: dict[str, Outlet] = {}
+    for node in model.order():
+        if isinstance(node.op, Const):
+            continue
+        for slot in range(len(node.outputs)):
+            outlet = Outlet(node.id, slot)
+            if model.wire_name(outlet) in wanted:
+                found[model.wire_name(outlet)] = outlet
+    return found
+
+
+def _kept_values(model: Model, wires: Mapping[str, Outlet], trial: _Trial) -> dict[str, Tensor]:
+    plan = Plan(model, keep=list(wires.values()), fast=trial.fast)
+    return plan.run(trial.inputs, symbols={trial.pulsed.symbol: trial.source})
 
 
 def _divergence(name: str, result: Comparison, axis: int, delay: int, frames: int) -> Divergence:

@@ -6,15 +6,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from tract_ref import errors
 from tract_ref.approx import Array, is_tolerance
-from tract_ref.errors import Refused
+from tract_ref.cli.target import MOST_FRAMES
+from tract_ref.errors import Refused, TractRefError
 from tract_ref.ir.model import Model
 from tract_ref.nnef.writer import model_files
+from tract_ref.runtime.inputs import read_npz
 
+T = TypeVar("T")
 SCHEMA = 1
 _ROOTS = ("nnef-test-cases", "sdpa-pulse")
 PASSES = ("load", "declutter", "pulse")
@@ -80,6 +84,17 @@ class Assertion:
         return f"{self.number}_{self.kind}"
 
 
+class _Arrays(dict[str, Array]):
+    """Arrays by name; an absent one is an error of the file."""
+
+    def __init__(self, path: Path, arrays: Mapping[str, Array]) -> None:
+        super().__init__(arrays)
+        self._path = path
+
+    def __missing__(self, name: str) -> Array:
+        raise CaseError(f"{self._path}: no array {name!r}; it has {sorted(self)}")
+
+
 @dataclass(frozen=True)
 class CaseFolder:
     """One case."""
@@ -97,9 +112,17 @@ class CaseFolder:
         return self.folder.name
 
     def arrays(self, file: str = "io.npz") -> dict[str, Array]:
-        """Return the inputs and outputs by name."""
-        with np.load(self.folder / file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        """Return the inputs and outputs by name.
+
+        Raises:
+            CaseError: the file lies outside of the folder; or, later, an array is asked for that
+                the file does not have.
+            MalformedFile: it cannot be read.
+        """
+        path = self.folder / file
+        if not _is_inside(file):
+            raise CaseError(f"{path}: not a file of the case folder")
+        return _Arrays(path, read_npz(path))
 
 
 def case_roots() -> list[Path]:
@@ -140,26 +163,28 @@ def load_case(folder: Path) -> CaseFolder:
     """
     path = folder / "case.toml"
     try:
-        data = tomllib.loads(path.read_text())
-    except (FileNotFoundError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
         raise CaseError(f"{path}: {error}") from error
     _only(data, {"version", "about", "approx", "stream", "origin", "assert"}, path)
-    if data.get("version") != SCHEMA:
+    if not _is_integer(data.get("version")) or data["version"] != SCHEMA:
         raise CaseError(f"{path}: version {data.get('version')!r}; this suite reads {SCHEMA}")
-    about, approx = str(data.get("about", "")), str(data.get("approx", "close"))
-    if not about.strip() or not is_tolerance(approx):
+    about = _typed(data.get("about", ""), str, "about", path)
+    approx = _typed(data.get("approx", "close"), str, "approx", path)
+    # `bound` is a tolerance of problems, which know what they bound; a case has no bound.
+    if not about.strip() or not is_tolerance(approx) or approx == "bound":
         raise CaseError(f"{path}: about {about!r}, approx {approx!r}; both must say something")
-    entries = data.get("assert", [])
+    entries = _typed(data.get("assert", []), list, "assert", path)
     if not entries:
         raise CaseError(f"{path}: no [[assert]]: it states nothing")
     asserts = tuple(_assertion(entry, number, path) for number, entry in enumerate(entries))
-    stream = _stream(data["stream"], path) if "stream" in data else None
+    table = _typed(data.get("stream", {}), dict, "stream", path)
+    stream = _stream(table, path) if "stream" in data else None
     if stream is None and any(a.kind in ("stream", "delay") for a in asserts):
         raise CaseError(f"{path}: an assertion about the stream, and no [stream]")
     origin = None
     if "origin" in data:
-        _only(data["origin"], {"check", "engine", "versions"}, path)
-        origin = Origin(**data["origin"])
+        origin = _origin(_typed(data["origin"], dict, "origin", path), path)
     return CaseFolder(folder, about, approx, asserts, stream, origin)
 
 
@@ -169,15 +194,52 @@ def _only(table: Mapping[str, Any], keys: set[str], path: Path) -> None:
         raise CaseError(f"{path}: unknown keys {unknown}; known are {sorted(keys)}")
 
 
-def _assertion(entry: Mapping[str, Any], number: int, path: Path) -> Assertion:
+def _typed(value: object, kind: type[T], key: str, path: Path) -> T:
+    """Return a value of the kind that its key wants; a bool is no integer."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise CaseError(f"{path}: {key} = {value!r} where {kind.__name__} is expected")
+    return value
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _count(value: object, key: str, path: Path, *, least: int = 0) -> int:
+    number = _typed(value, int, key, path)
+    if not least <= number <= MOST_FRAMES:
+        raise CaseError(f"{path}: {key} = {number} is not in {least}..{MOST_FRAMES}")
+    return number
+
+
+def _counts(value: object, key: str, path: Path, *, least: int = 0) -> tuple[int, ...]:
+    return tuple(_count(n, key, path, least=least) for n in _typed(value, list, key, path))
+
+
+def _is_inside(file: str) -> bool:
+    return file not in ("", ".", "..") and not set(file) & set("/\\\0")
+
+
+def _origin(table: Mapping[str, Any], path: Path) -> Origin:
+    _only(table, {"check", "engine", "versions"}, path)
+    versions = _typed(table.get("versions", {}), dict, "versions", path)
+    return Origin(
+        _typed(table.get("check"), str, "[origin] check", path),
+        _typed(table.get("engine"), str, "[origin] engine", path),
+        {name: _typed(text, str, f"versions: {name}", path) for name, text in versions.items()},
+    )
+
+
+def _assertion(entry: object, number: int, path: Path) -> Assertion:
+    entry = _typed(entry, dict, f"assertion {number}", path)
     kinds = [kind for kind in KINDS if kind in entry]
     if len(kinds) != 1:
         raise CaseError(f"{path}: assertion {number} has {kinds}; it needs exactly one of {KINDS}")
     _only(entry, {kinds[0], "pass"}, path)
     value = entry[kinds[0]]
     inner = value.get("pass") if isinstance(value, dict) else None
-    stage = str(entry.get("pass") or inner or "load")
-    if stage not in PASSES:
+    stage = entry.get("pass") or inner or "load"
+    if not isinstance(stage, str) or stage not in PASSES:
         raise CaseError(f"{path}: assertion {number}: pass {stage!r}; passes are {PASSES}")
     shapes: dict[str, tuple[type, set[str]]] = {
         "batch": (str, set()),
@@ -193,22 +255,51 @@ def _assertion(entry: Mapping[str, Any], number: int, path: Path) -> Assertion:
     kind, needed = shapes[kinds[0]]
     if not isinstance(value, kind) or (needed and not needed <= set(value)):
         raise CaseError(f"{path}: assertion {number}: {kinds[0]} needs {kind.__name__} {needed}")
+    _require_values(kinds[0], value, f"assertion {number}: {kinds[0]}", path)
+    if kinds[0] in ("refuses", "invalid") and stage == "pulse":
+        _typed(value.get("pulse"), int, f"assertion {number}: pulse", path)
     return Assertion(kinds[0], value, stage, number)
+
+
+def _require_values(kind: str, value: Any, where: str, path: Path) -> None:
+    """Check what is inside the value of an assertion."""
+    if kind in ("batch", "stream") and not _is_inside(value):
+        raise CaseError(f"{path}: {where} = {value!r} is not a file of the case folder")
+    if kind in ("delay", "op_count"):
+        _counts(list(value.values()) if kind == "op_count" else value, where, path)
+    if kind == "fact":
+        for key in ("wire", "is"):
+            _typed(value[key], str, f"{where}: {key}", path)
+    if kind == "golden":
+        _typed(value["output"], str, f"{where}: output", path)
+        _counts(value["index"], f"{where}: index", path)
+        _count(value["decimals"], f"{where}: decimals", path)
+        if not _is_integer(value["value"]):
+            _typed(value["value"], float, f"{where}: value", path)
+    if kind in ("refuses", "invalid"):
+        _typed(value["starts"], str, f"{where}: starts", path)
+        name = _typed(value["class"], str, f"{where}: class", path)
+        found = getattr(errors, name, None)
+        if not (isinstance(found, type) and issubclass(found, TractRefError)):
+            raise CaseError(f"{path}: {where}: class {name!r} is not one of tract_ref.errors")
 
 
 def _stream(table: Mapping[str, Any], path: Path) -> Stream:
     _only(table, {"symbol", "length", "pulses", "chunks", "axes", "end"}, path)
     try:
         stream = Stream(
-            str(table["symbol"]),
-            int(table["length"]),
-            tuple(int(pulse) for pulse in table.get("pulses", ())),
-            tuple(int(chunk) for chunk in table.get("chunks", ())),
-            {str(name): int(axis) for name, axis in table.get("axes", {}).items()},
+            _typed(table["symbol"], str, "symbol", path),
+            _count(table["length"], "length", path),
+            _counts(table.get("pulses", []), "pulses", path, least=1),
+            _counts(table.get("chunks", []), "chunks", path),
+            {
+                name: _count(axis, f"axes: {name}", path)
+                for name, axis in _typed(table.get("axes", {}), dict, "axes", path).items()
+            },
             table.get("end", "late"),
         )
-    except (KeyError, ValueError) as error:
-        raise CaseError(f"{path}: [stream]: {error}") from error
+    except KeyError as error:
+        raise CaseError(f"{path}: [stream] has no {error}") from error
     if stream.end not in ("known", "late") or not stream.pulses:
         raise CaseError(f"{path}: [stream] needs pulses, and end known or late")
     if stream.chunks and sum(stream.chunks) != stream.length:

@@ -14,8 +14,10 @@ from tract_ref.cli import (
     EXIT_EQUAL,
     EXIT_INTERNAL,
     EXIT_REFUSED,
+    status_of,
     worst_status,
 )
+from tract_ref.errors import TractRefError
 from tract_ref_suites.cases import OF_EVERY_ENGINE, CaseError, load_case
 from tract_ref_suites.checks import REFERENCE
 from tract_ref_suites.checks.case import check_assertion
@@ -39,6 +41,9 @@ def replay(folder: Path, name: str | None) -> int:
         case = load_case(folder)
         if name is None:
             name = case.origin.engine if case.origin is not None else REFERENCE
+            if name.startswith("command:"):
+                # A case folder is data: it never chooses a program to run.
+                raise CaseError(f"{case.slug}: found on {name}; name it with --engine to run it")
         engine = engine_named(name)
     except (CaseError, UnknownEngineError) as error:
         click.echo(str(error), err=True)
@@ -72,6 +77,12 @@ def judged(ask: Callable[[], None]) -> tuple[int, str]:
         return status, f"WRONG {failure}" if status == EXIT_DIFFERENT else str(failure)
     except NotOffered as reason:
         return EXIT_REFUSED, f"refused: {reason}"
+    except CaseError as error:
+        return EXIT_BAD_INPUT, f"bad case: {error}"
+    except TractRefError as error:
+        return status_of(error), f"{type(error).__name__}: {error}"
+    except MemoryError as error:
+        return EXIT_BAD_INPUT, f"out of memory: {error}; use a shorter length or smaller pulses"
     return EXIT_EQUAL, "ok"
 
 

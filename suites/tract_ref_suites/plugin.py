@@ -42,7 +42,7 @@ _COMMON = {
     "report_multiple_bugs": False,
 }
 settings.register_profile("dev", max_examples=50, **_COMMON)
-settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=True, **_COMMON)
+settings.register_profile("ci", max_examples=25, derandomize=True, print_blob=True, **_COMMON)
 settings.register_profile("nightly", max_examples=5000, print_blob=True, **_COMMON)
 settings.register_profile("repro", verbosity=Verbosity.verbose, print_blob=True, **_COMMON)
 settings.load_profile("dev")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from tract_ref.approx import compare
 from tract_ref_suites.cases import (
@@ -25,6 +26,9 @@ from tract_ref_suites.checks import REFERENCE
 from tract_ref_suites.checks.case import check_assertion
 from tract_ref_suites.checks.engine import FORMATS
 from tract_ref_suites.checks.failure import CheckFailure
+from tract_ref_suites.command_line import CASES
+from tract_ref_suites.commands import judged as judgement
+from tract_ref_suites.commands import replay
 from tract_ref_suites.engines.known_limits import SYMPTOMS_OF
 from tract_ref_suites.engines.protocol import Engine
 from tract_ref_suites.plugin import SUITE, Suite
@@ -142,6 +146,15 @@ def require_same_values(kept: Path, fresh: Path) -> None:
     assert set(inputs) <= set(old)
 
 
+ROUND = "[[assert]]\nround_trip = true\n"
+
+
+def replayed(folder: Path) -> tuple[int, str]:
+    """Return status and output of `tract-ref replay FOLDER`, also when it is not installed."""
+    ran = CliRunner().invoke(replay, [str(folder)], standalone_mode=False, catch_exceptions=False)
+    return ran.return_value, ran.output
+
+
 def write_toml(folder: Path, body: str) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "case.toml").write_text(f'version = 1\nabout = "a case"\n{body}')
@@ -158,13 +171,83 @@ def write_toml(folder: Path, body: str) -> Path:
         ("[[assert]]\nop_count = { Conv = 1 }\npass = 'run'\n", "passes are"),
         ("[[assert]]\ngolden = { output = 'y' }\n", "golden needs"),
         ("approx = 'near'\n[[assert]]\nround_trip = true\n", "approx 'near'"),
+        ("approx = 'bound'\n[[assert]]\nround_trip = true\n", "approx 'bound'"),
+        ("approx = 3\n", "approx = 3 where str"),
+        ("stream = 3\n[[assert]]\nround_trip = true\n", "stream = 3 where dict"),
+        ("origin = 3\n[[assert]]\nround_trip = true\n", "origin = 3 where dict"),
+        ("[[assert]]\nround_trip = true\n[origin]\ncheck = 'a'\n", "[origin] engine = None"),
+        ("[[assert]]\nround_trip = true\n[origin]\ncheck = 3\n", "[origin] check = 3"),
+        ("assert = 3\n", "assert = 3 where list"),
+        ("assert = [3]\n", "assertion 0 = 3 where dict"),
+        (f"{ROUND}[stream]\nsymbol = 3\nlength = 4\npulses = [1]\n", "symbol = 3"),
+        (f"{ROUND}[stream]\nsymbol = 'S'\nlength = -4\npulses = [1]\n", "length = -4"),
+        (f"{ROUND}[stream]\nsymbol = 'S'\nlength = 4\npulses = [true]\n", "pulses = True"),
+        (f"{ROUND}[stream]\nsymbol = 'S'\nlength = 4\npulses = [0]\n", "pulses = 0"),
+        (f"{ROUND}[stream]\nsymbol = 'S'\nlength = 4\npulses = 3\n", "pulses = 3"),
+        (f"{ROUND}[stream]\nsymbol = 'S'\nlength = 4\naxes = 3\n", "axes = 3"),
+        ("[[assert]]\nbatch = '../../../etc/passwd'\n", "is not a file of the case folder"),
+        ("[[assert]]\nbatch = '/etc/passwd'\n", "is not a file of the case folder"),
+        ("[[assert]]\nop_count = { Conv = 'x' }\n", "op_count = 'x'"),
+        ("[[assert]]\nfact = { wire = 1, is = 'x' }\n", "wire = 1"),
+        ("[[assert]]\nrefuses = { class = 'Nope', starts = '' }\n", "class 'Nope'"),
+        ("[[assert]]\nrefuses = { class = 'Refused', starts = '', pass = 'pulse' }\n", "pulse ="),
     ],
-    ids=["no-assert", "unknown-key", "two-kinds", "no-stream", "pass", "golden", "approx"],
 )
 def test_a_case_that_breaks_the_schema_is_an_error(body: str, starts: str, tmp_path: Path) -> None:
+    folder = write_toml(tmp_path, body)
     with pytest.raises(CaseError) as caught:
-        load_case(write_toml(tmp_path, body))
+        load_case(folder)
     assert starts in str(caught.value)
+    status, text = replayed(folder)
+    assert status == 3
+    assert text.startswith(f"{folder / 'case.toml'}: ")
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 5000, None], ids=["utf-8", "deep", "folder"])
+def test_a_case_that_cannot_be_read_is_bad_input(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "case.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    status, text = replayed(tmp_path)
+    assert status == 3
+    assert text.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (None, "MalformedFile: {path}: read: no such file"),
+        (b"junk", "MalformedFile: {path}: read: not an .npz"),
+        (b"PK\x05\x06" + bytes(18), "bad case: {path}: no array 'x'; it has []"),
+    ],
+    ids=["absent", "junk", "empty"],
+)
+def test_arrays_that_cannot_be_read_are_bad_input(
+    content: bytes | None, seen: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(CASES / "conv-valid", tmp_path / "case")
+    assert replayed(folder)[0] == 0
+    path = folder / "io.npz"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    status, text = replayed(folder)
+    assert status == 3
+    assert f"_batch on reference: {seen.format(path=path)}" in text
+
+
+def test_too_little_memory_for_a_case_is_bad_input() -> None:
+    def ask() -> None:
+        np.empty((2**31 - 1, 2**31 - 1), np.uint8)
+
+    status, verdict = judgement(ask)
+    assert status == 3
+    assert verdict.startswith("out of memory: Unable to allocate 4")
+
+
+def test_arrays_of_another_folder_are_not_read(tmp_path: Path) -> None:
+    folder = shutil.copytree(CASES / "conv-valid", tmp_path / "case")
+    with pytest.raises(CaseError, match="not a file of the case folder"):
+        load_case(folder).arrays(f"../{folder.name}/io.npz")
 
 
 def test_a_wrong_value_is_caught(tmp_path: Path, pytestconfig: pytest.Config) -> None:

@@ -28,7 +28,9 @@ from tract_ref.stream.tables import PULSIFY_V1
 from tract_ref_suites.command_line import CASES, HEAD, X, generator, nnef, run
 
 WAVENET = CASES / "wavenet-hey-snips"
-REPORT_KEYS = ["schema", "verdict", "exit", "symbol", "receptive_field", "state_bytes", "runs"]
+COST_KEYS = ["receptive_field", "state_bytes"]
+REPORT_KEYS = ["schema", "verdict", "exit", "error", "symbol", *COST_KEYS, "runs"]
+ERROR_KEYS = ["class", "message", "node", "op", "remedy"]
 OUTPUT_KEYS = ["name", "verdict", "delay", "frames", "expected_frames", "max_ulp", "first"]
 FIRST_KEYS = ["wire", "pulse", "index", "batch", "streamed"]
 REFUSAL_KEYS = ["message", "node", "op", "reason", "remedy"]
@@ -79,7 +81,7 @@ def test_the_wavenet_keeps_the_promise_of_the_readme() -> None:
     assert ran.status == 0
     sentence, cost = ran.out.splitlines()
     assert re.fullmatch(
-        r"pulse 8: output 'y' within tolerance \(\d+ ULP at most\), delay 182 samples, "
+        r"pulse 8: output 'y' within tolerance 'close' \(\d+ ULP at most\), delay 182 samples, "
         r"74 of 74 samples",
         sentence,
     )
@@ -177,7 +179,7 @@ def test_a_pulse_that_splits_a_stride_is_refused_with_the_valid_ones() -> None:
     ran = run("check", CASES / "conv-strided", "--pulse", 3)
     assert ran.status == 2
     assert 'node "y" (Conv): pulse=3 brings 3 frames on axis 2' in ran.out
-    assert ran.out.rstrip().endswith("not a multiple of stride=2; use a pulse of 2, 4, 6, … frames")
+    assert "not a multiple of stride=2; use a pulse of 2, 4, 6, … frames" in ran.out
 
 
 # JSON
@@ -186,6 +188,9 @@ def test_a_pulse_that_splits_a_stride_is_refused_with_the_valid_ones() -> None:
 def assert_schema(report: Any) -> None:
     assert list(report) == REPORT_KEYS
     assert report["schema"] == "tract-ref.check/1"
+    assert (report["error"] is not None) == (report["exit"] in (3, 4))
+    if report["error"] is not None:
+        assert list(report["error"]) == ERROR_KEYS
     for entry in report["runs"]:
         assert list(entry) == ["pulse", "outputs", "refusal"]
         assert (entry["refusal"] is None) == bool(entry["outputs"])
@@ -277,6 +282,16 @@ def test_a_fixed_axis_becomes_the_stream(tmp_path: Path) -> None:
     assert (report["verdict"], report["symbol"]) == ("equal", "Q")
 
 
+def test_a_new_stream_has_a_symbol_of_its_own(tmp_path: Path) -> None:
+    body = "x = tract_core_external(shape = [S, 20], datum_type = 'f32'); y = tanh(x);"
+    ran = run("check", nnef(tmp_path / "m", body), "--axis", "x=1", "--set", "S=3", "--json")
+    assert (ran.status, ran.json["verdict"]) == (0, "equal")
+    ran = run("dump", tmp_path / "m", "--axis", "x=1")
+    assert "S,S1,f32" in ran.out
+    ran = run("check", tmp_path / "m", "--axis", "x=1")
+    assert "has the free symbol S; set it" in ran.err
+
+
 def test_symbol_and_set_leave_one_stream(tmp_path: Path) -> None:
     model = nnef(tmp_path / "m", TWO_FREE, head=TWO_SYMBOLS)
     assert run("check", model, "--set", "T=3", "--json").json["symbol"] == "S"
@@ -353,6 +368,15 @@ def test_help_works(command: list[str], flag: str) -> None:
     assert ran.out.startswith(" ".join(["Usage: tract-ref", *command]))
 
 
+def test_help_tells_the_default_pulse(tmp_path: Path) -> None:
+    for command, default in (("check", "the case's"), ("dump", "the first of the case's")):
+        text = " ".join(run(command, "--help").out.split())
+        assert f"[default: {default} pulses, else 8]" in text
+    model = nnef(tmp_path / "m", CHAIN)
+    assert run("check", model, "--json").json["runs"][0]["pulse"] == 8
+    assert "1,1,8,f32" in run("dump", model, "--pass", "pulse").out
+
+
 def test_the_version_is_that_of_the_package() -> None:
     assert run("--version").out == f"tract-ref, version {tract_ref.__version__}\n"
 
@@ -368,7 +392,10 @@ def test_the_version_is_that_of_the_package() -> None:
         ["check", WAVENET, "--pulse", "0"],
         ["check", WAVENET, "--pulse", "-8"],
         ["check", WAVENET, "--pulse", "8", "--pulse", "0"],
+        ["check", WAVENET, "--pulse", "100000000000"],
+        ["check", WAVENET, "--pulse", "10000000000000000000000000"],
         ["check", WAVENET, "--length", "-1"],
+        ["check", WAVENET, "--length", "100000000000", "--json"],
         ["check", WAVENET, "--seed", "-1"],
         ["check", WAVENET, "--axis", "x"],
         ["check", WAVENET, "--axis", "x=²"],
@@ -378,6 +405,7 @@ def test_the_version_is_that_of_the_package() -> None:
         ["check", WAVENET, "--input", "in.npz", "--seed", "1"],
         ["dump", WAVENET, "--pass", "frobnicate"],
         ["dump", WAVENET, "--pass", "pulse", "--pulse", "0"],
+        ["dump", WAVENET, "--pass", "pulse", "--pulse", "10000000000000000000000000"],
         ["dump", CASES / "conv-valid" / "graph.nnef"],
     ],
 )

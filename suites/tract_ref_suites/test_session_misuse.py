@@ -11,7 +11,7 @@ import pytest
 
 import tract_ref
 from tract_ref.approx import Array
-from tract_ref.errors import EvalError, MalformedFile
+from tract_ref.errors import EvalError, InvalidModel, MalformedFile
 from tract_ref.runtime.plan import Plan
 from tract_ref.runtime.state import Session
 from tract_ref_suites.command_line import HEAD, nnef
@@ -182,6 +182,130 @@ def test_the_state_of_another_model_is_declined(plan: Plan, tmp_path: Path) -> N
         assert words in str(error.value)
         assert same(snapshot(session, tmp_path / "after"), before)
     assert same(session.push(feed(6, start=7)), twin.push(feed(6, start=7)))
+
+
+def widened(saved: dict[str, Array], key: str) -> dict[str, Array]:
+    return {**saved, key: saved[key].astype(np.float64)}
+
+
+def cut(saved: dict[str, Array], key: str) -> dict[str, Array]:
+    return {**saved, key: saved[key][:, :1]}
+
+
+def less(saved: dict[str, Array], key: str) -> dict[str, Array]:
+    return {name: array for name, array in saved.items() if name != key}
+
+
+DAMAGES: dict[str, Callable[[dict[str, Array], str], dict[str, Array]]] = {
+    "no counters": lambda saved, _: less(saved, "counters"),
+    "no state": less,
+    "no pending": lambda saved, _: less(saved, "pending/x"),
+    "no count": lambda saved, _: less(saved, "count/y"),
+    "no manifest": lambda saved, _: less(saved, "manifest"),
+    "state dtype": widened,
+    "state shape": cut,
+    "pending dtype": lambda saved, _: widened(saved, "pending/x"),
+    "pending shape": lambda saved, _: cut(saved, "pending/x"),
+    "pending of no input": lambda saved, _: {**saved, "pending/q": W},
+    "state of no node": lambda saved, _: {**saved, "state/q/buffer": W},
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_a_damaged_state_is_declined(case: str, plan: Plan, tmp_path: Path) -> None:
+    session = plan.session()
+    session.push(feed(7))
+    before, twin = snapshot(session, tmp_path / "before"), session.clone()
+    key = min(name for name in before if name.startswith("state/") and name.endswith("buffer"))
+    damaged = DAMAGES[case](before, key)
+    np.savez(tmp_path / "damaged.npz", **damaged)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(EvalError, match=r"^saved state (lacks|has) '"):
+        session.load(tmp_path / "damaged.npz")
+    assert same(snapshot(session, tmp_path / "after"), before)
+    assert same(session.push(feed(6, start=7)), twin.push(feed(6, start=7)))
+
+
+@pytest.mark.parametrize("case", ["state dtype", "state shape", "pending dtype", "pending shape"])
+def test_a_manifest_cannot_widen_what_the_model_keeps(case: str, tmp_path: Path) -> None:
+    session = plan_of(tmp_path / "m", 4, fast=True).session()
+    session.push(feed(7))
+    saved = snapshot(session, tmp_path / "saved")
+    key = min(name for name in saved if name.startswith("state/"))
+    saved = DAMAGES[case](saved, key)
+    lines = [
+        f"{name} = {list(array.shape)} {array.dtype}"
+        for name, array in saved.items()
+        if name not in ("model", "manifest")
+    ]
+    saved["manifest"] = np.asarray(lines)
+    np.savez(tmp_path / "forged.npz", **saved)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(EvalError, match=r"^saved state has '.*; the model has "):
+        session.load(tmp_path / "forged.npz")
+
+
+def test_the_state_of_other_weights_is_declined(plan: Plan, tmp_path: Path) -> None:
+    body = BODY.replace("[1.0, 2.0, 3.0]", "[1.0, 2.0, 3.5]")
+    model = tract_ref.load(nnef(tmp_path / "w", body, head=HEAD.replace("(x)", "(x, z, w)")))
+    other = Plan(tract_ref.pulsify(model, 4).model, fast=plan.fast).session()
+    other.push(feed(7))
+    other.save(tmp_path / "other")
+    with pytest.raises(EvalError, match=r"^saved state: .* holds the state of pulse 4, .* digest"):
+        plan.session().load(tmp_path / "other")
+    twin = plan_of(tmp_path / "twin", 4, fast=plan.fast)
+    assert twin.digest == plan.digest
+
+
+def batched(folder: Path, *, fast: bool) -> Plan:
+    """Return a pulsified model with a second symbol, which is not the stream's."""
+    head = HEAD.replace("tract_symbol S;", "tract_symbol S;\nextension tract_symbol N;")
+    body = """x = tract_core_external(shape = [N, 2, S], datum_type = 'f32');
+y = conv(x, [[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]], 0.0, padding = [(0, 0)]);"""
+    model = tract_ref.load(nnef(folder, body, head=head))
+    return Plan(tract_ref.pulsify(model, 4, symbol="S").model, fast=fast)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_another_symbol_is_set_for_a_session(fast: bool, tmp_path: Path) -> None:
+    plan = batched(tmp_path / "m", fast=fast)
+    session = plan.session({"N": 1})
+    x = frames(11)
+    parts = [session.push({"x": x[..., :6]})]
+    session.save(tmp_path / "state")
+    loaded = plan.session({"N": 1})
+    loaded.load(tmp_path / "state")
+    rest = [session.push({"x": x[..., 6:]}), session.finish()]
+    assert same(loaded.push({"x": x[..., 6:]}), rest[0])
+    assert same(loaded.finish(), rest[1])
+    got = np.concatenate([part["y"] for part in parts + rest], 2)
+    kernel = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+    wanted = [[np.sum(x[0, :, t : t + 3] * kernel) for t in range(9)]]
+    assert np.array_equal(got[0], np.asarray(wanted, np.float32))
+
+
+def test_an_unknown_symbol_is_named(plan: Plan) -> None:
+    with pytest.raises(EvalError, match=r"^no dimension has the symbol 'Q' \(symbols: S\)"):
+        plan.session({"Q": 5})
+
+
+@pytest.mark.parametrize("inputs", [None, 3, [W]], ids=["none", "integer", "list"])
+def test_inputs_are_given_by_name(inputs: Any, plan: Plan) -> None:
+    session = plan.session()
+    for feeding in (session.push, session.turn):
+        with pytest.raises(EvalError, match=r"^the inputs are a \w+, not arrays by name; feed"):
+            feeding(inputs)
+
+
+@pytest.mark.parametrize("pulse", [2.5, "4", None, True], ids=repr)
+def test_a_pulse_is_a_positive_integer(pulse: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidModel, match=r"pulse=.* is not a positive integer"):
+        plan_of(tmp_path / "m", pulse, fast=True)
+
+
+@pytest.mark.parametrize("size", [-3, 2.5, "4", None, True], ids=repr)
+def test_a_size_is_an_integer_or_a_dimension(size: Any, tmp_path: Path) -> None:
+    folder = nnef(tmp_path / "m", BODY, head=HEAD.replace("(x)", "(x, z, w)"))
+    with pytest.raises(InvalidModel, match=r"^set_symbols: S=.* is not a size|^S=.* is not a size"):
+        tract_ref.load(folder, set={"S": size})
 
 
 def test_a_clone_goes_its_own_way(plan: Plan) -> None:

@@ -22,11 +22,18 @@ from tract_ref.cli import (
     status_of,
     worst_status,
 )
-from tract_ref.cli.target import Target, model_options, open_target
-from tract_ref.errors import TractRefError
+from tract_ref.cli.target import (
+    DEFAULT_PULSE,
+    LENGTH,
+    PULSE,
+    Target,
+    model_options,
+    open_target,
+)
+from tract_ref.errors import EvalError, TractRefError
+from tract_ref.passes.pulsify_v1 import whole_pulse
 from tract_ref.prove import Divergence, OutputVerdict, Run, prove
 
-DEFAULT_PULSE = 8
 _STATUS = {
     "exact": EXIT_EQUAL,
     "within": EXIT_EQUAL,
@@ -68,12 +75,52 @@ class _Attempt:
         return _STATUS[self.run.verdict]
 
 
-@click.command()
+class _Check(click.Command):
+    """With --json a usage error is a document too, like every other outcome."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **named: Any) -> Any:
+        """Parse the options."""
+        as_json = "--json" in args
+        try:
+            return super().make_context(info_name, args, *rest, **named)
+        except click.UsageError as error:
+            if as_json:
+                _print_usage_error(error)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if ctx.params["as_json"]:
+                _print_usage_error(error)
+            raise
+
+
+def _print_usage_error(error: click.UsageError) -> None:
+    entry = {
+        "class": type(error).__name__,
+        "message": error.format_message(),
+        "node": "",
+        "op": "",
+        "remedy": "",
+    }
+    click.echo(json.dumps(_report(None, [], EXIT_BAD_INPUT, entry), indent=1))
+
+
+@click.command(cls=_Check)
 @model_options
 @click.option(
-    "--pulse", "pulses", multiple=True, type=int, metavar="P", help="Source frames per turn."
+    "--pulse",
+    "pulses",
+    multiple=True,
+    type=PULSE,
+    metavar="P",
+    help="Source frames per turn; may be repeated.  [default: the case's pulses, else "
+    f"{DEFAULT_PULSE}]",
 )
-@click.option("--length", type=int, metavar="N", help="Source frames of drawn inputs.")
+@click.option("--length", type=LENGTH, metavar="N", help="Source frames of drawn inputs.")
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help="Whole inputs, as .npz.")
 @click.option(
     "--seed", type=click.IntRange(0), metavar="N", help="Seed of drawn inputs, 0 if none."
@@ -101,25 +148,23 @@ def check(
     MODEL is an NNEF folder or archive, or an ONNX file. A folder's case.toml and io.npz supply
     symbol, pulses, length and inputs unless an option says otherwise.
     """
-    for pulse in pulses:
-        if pulse <= 0:
-            raise click.BadParameter(f"{pulse} is not positive", param_hint="--pulse")
-    if length is not None and length < 0:
-        raise click.BadParameter(f"{length} is negative", param_hint="--length")
     if inputs is not None and (length is not None or seed is not None):
         raise click.UsageError("--length and --seed are for drawn inputs; leave out --input")
     try:
         target = open_target(model, symbol=symbol, axes=axes, sets=sets, inputs=inputs)
     except TractRefError as error:
         if as_json:
-            click.echo(json.dumps(_report(symbol, [], status_of(error)), indent=1))
+            report = _report(symbol, [], status_of(error), _error_report(error))
+            click.echo(json.dumps(report, indent=1))
         raise
     options = _Options(length, seed, exact)
-    chosen = pulses or target.pulses or (DEFAULT_PULSE,)
+    chosen = pulses or target.pulses or (_default_pulse(target),)
     attempts = [_attempt(target, pulse, options, quiet=as_json) for pulse in chosen]
     status = worst_status([attempt.status for attempt in attempts])
     if as_json:
-        click.echo(json.dumps(_report(target.symbol, attempts, status), indent=1))
+        worst = next((a.error for a in attempts if a.error and a.status == status), None)
+        entry = None if worst is None else _error_report(worst)
+        click.echo(json.dumps(_report(target.symbol, attempts, status, entry), indent=1))
     else:
         _print([attempt.run for attempt in attempts if attempt.run is not None], explain)
     # Most errors are about the model or its inputs and come once per pulse.
@@ -137,6 +182,11 @@ def _attempt(target: Target, pulse: int, options: _Options, *, quiet: bool) -> _
         return _Attempt(pulse, _run(target, pulse, options, quiet=quiet), None)
     except TractRefError as error:
         return _Attempt(pulse, None, error)
+    except MemoryError as error:
+        remedy = "use a smaller --pulse, a shorter --length or a smaller --input"
+        asked = f": {error}" if str(error) else ""
+        seen = f"pulse={pulse} frames: out of memory{asked}"
+        return _Attempt(pulse, None, EvalError(seen, stage="run", remedy=remedy))
 
 
 def _run(target: Target, pulse: int, options: _Options, *, quiet: bool) -> Run:
@@ -176,6 +226,11 @@ def _print(runs: list[Run], explain: bool) -> None:
             _explain(console, run)
 
 
+def _default_pulse(target: Target) -> int:
+    """Return a pulse of about DEFAULT_PULSE frames that suits the model's strides."""
+    return whole_pulse(target.model, symbol=target.symbol, least=DEFAULT_PULSE)
+
+
 def _field(samples: int | None) -> str:
     return "unbounded (a recurrence)" if samples is None else f"{samples} samples"
 
@@ -184,10 +239,12 @@ def _sentence(run: Run, output: OutputVerdict) -> str:
     head = f"pulse {run.pulse}: output {output.name!r} "
     if output.first is not None:
         return head + f"WRONG: {_where(output.first)}; delay {output.delay} samples"
+    kind = "exact"
+    if output.verdict == "within":
+        kind = f"within tolerance {run.approx!r} ({output.max_ulp} ULP at most)"
+    if not output.streams:
+        return head + f"{kind}, the same every turn"
     counted = f"{output.frames} of {output.expected_frames} samples"
-    kind = (
-        "exact" if output.verdict == "exact" else f"within tolerance ({output.max_ulp} ULP at most)"
-    )
     return head + f"{kind}, delay {output.delay} samples, {counted}"
 
 
@@ -197,6 +254,7 @@ def _where(first: Divergence) -> str:
     return (
         f"wire {first.wire!r} at pulse {first.pulse}, index {list(first.index)}: "
         f"batch {first.batch!r}, streamed {first.streamed!r} ({first.ulps} ULP)"
+        + (f"; {first.note}" if first.note else "")
     )
 
 
@@ -223,13 +281,26 @@ def _explain(console: Console, run: Run) -> None:
     console.print(table)
 
 
-def _report(symbol: str | None, attempts: list[_Attempt], status: int) -> dict[str, Any]:
+def _error_report(error: TractRefError) -> dict[str, str]:
+    return {
+        "class": type(error).__name__,
+        "message": str(error),
+        "node": error.node,
+        "op": error.op,
+        "remedy": error.remedy,
+    }
+
+
+def _report(
+    symbol: str | None, attempts: list[_Attempt], status: int, error: dict[str, str] | None
+) -> dict[str, Any]:
     runs = [attempt.run for attempt in attempts]
     first = next((run for run in runs if run is not None and run.pulsed is not None), None)
     return {
         "schema": "tract-ref.check/1",
         "verdict": _VERDICTS[status],
         "exit": status,
+        "error": error,
         "symbol": first.pulsed.symbol if first and first.pulsed else symbol,
         "receptive_field": first.receptive_field if first else None,
         "state_bytes": first.state_bytes if first else None,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tract_ref.cli.target import Target, model_options, open_target
+from tract_ref.cli.target import DEFAULT_PULSE, PULSE, Target, model_options, open_target
 from tract_ref.ir.dump import dump as dump_text
 from tract_ref.ir.model import Const, Model, Outlet
 from tract_ref.passes.declutter import declutter
@@ -25,7 +25,13 @@ from tract_ref.passes.pulsify_v1 import pulsify
     show_default=True,
     help="The last pass to run.",
 )
-@click.option("--pulse", type=int, metavar="P", help="Source frames per turn.")
+@click.option(
+    "--pulse",
+    type=PULSE,
+    metavar="P",
+    help="Source frames per turn.  [default: the first of the case's pulses, else "
+    f"{DEFAULT_PULSE}]",
+)
 @click.option("--counts", is_flag=True, help="Print how many nodes of each op there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def dump(
@@ -39,8 +45,6 @@ def dump(
     as_json: bool,
 ) -> int:
     """Print the graph of MODEL after a pass."""
-    if pulse is not None and pulse <= 0:
-        raise click.BadParameter(f"{pulse} is not positive", param_hint="--pulse")
     target = open_target(model, symbol=symbol, axes=axes, sets=sets)
     result, notes = _after(target, stage, pulse)
     if counts:
@@ -62,9 +66,7 @@ def _after(target: Target, stage: str, pulse: int | None) -> tuple[Model, dict[O
         return target.model, {}
     if stage == "declutter":
         return declutter(target.model), {}
-    size = pulse if pulse is not None else target.pulses[0] if target.pulses else None
-    if size is None:
-        raise click.UsageError("--pass pulse needs --pulse P")
+    size = pulse if pulse is not None else next(iter(target.pulses), DEFAULT_PULSE)
     pulsed = pulsify(target.model, size, symbol=target.symbol)
     notes = {w.outlet: str(w.stream) for w in pulsed.infos.values() if w.stream is not None}
     return pulsed.model, notes

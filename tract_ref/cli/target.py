@@ -10,7 +10,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from tract_ref.dim import Dim, parse_dim
+from tract_ref.approx import is_tolerance
+from tract_ref.dim import Dim, parse_dim, symbols
 from tract_ref.errors import EvalError, MalformedFile, TractRefError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Model
@@ -21,6 +22,14 @@ from tract_ref.runtime.inputs import read_npz
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 _KINDS: dict[type, str] = {dict: "a table", list: "a list", str: "a string", int: "an integer"}
+DEFAULT_PULSE = 8
+# More frames than this are a mistake: one channel of f32 alone would take 8 GiB.
+MOST_FRAMES = 2**31 - 1
+PULSE, LENGTH = click.IntRange(1, MOST_FRAMES), click.IntRange(0, MOST_FRAMES)
+# The schema of case.toml, of which only settings are read here.
+_SCHEMA = 1
+_KEYS = {"version", "about", "approx", "stream", "origin", "assert"}
+_STREAM_KEYS = {"symbol", "length", "pulses", "chunks", "axes", "end"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ def open_target(
     """
     settings = _case_settings(path)
     values = {name: _dim(name, text) for name, text in _pairs("--set", sets).items()}
+    if any(symbols(value) for value in values.values()):
+        _require_known(values, _symbols_of(load(path)) | ({symbol} if axes and symbol else set()))
     model = load(path, set=values)
     if axes:
         numbers: dict[str, int] = {}
@@ -99,7 +110,7 @@ def open_target(
             if not text.isdecimal():
                 raise click.BadParameter(f"{text!r} is not an axis number", param_hint="--axis")
             numbers[name] = int(text)
-        symbol = symbol or "S"
+        symbol = symbol or _free_symbol(model)
         model = stream_axis(model, symbol, numbers)
     # Inputs of a case folder belong to the model as written; a new axis or value makes them void.
     bundle = inputs or (path / "io.npz" if path.is_dir() and not axes and not sets else None)
@@ -124,6 +135,26 @@ def _dim(name: str, text: str) -> Dim:
     return value
 
 
+def _symbols_of(model: Model) -> set[str]:
+    shapes = [fact.shape for node in model.order() for fact in node.outputs]
+    return set(model.scope.symbols).union(*(symbols(dim) for shape in shapes for dim in shape))
+
+
+def _require_known(values: Mapping[str, Dim], known: set[str]) -> None:
+    for name, value in values.items():
+        for unknown in sorted(symbols(value) - known):
+            listed = ", ".join(sorted(known)) or "none"
+            seen = f"{name}={value}: the model has no symbol {unknown!r} (symbols: {listed})"
+            raise click.BadParameter(seen, param_hint="--set")
+
+
+def _free_symbol(model: Model) -> str:
+    """Return S, or S1, S2, .. when the model has that symbol already."""
+    taken = _symbols_of(model)
+    names = (f"S{number or ''}" for number in range(len(taken) + 1))
+    return next(name for name in names if name not in taken)
+
+
 @dataclass(frozen=True)
 class _Settings:
     symbol: str | None = None
@@ -138,25 +169,49 @@ def _case_settings(path: Path) -> _Settings:
         return _Settings()
     try:
         found = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise MalformedFile(str(error), file=str(file)) from None
+
+    def refuse(seen: str) -> MalformedFile:
+        return MalformedFile(seen, file=str(file))
+
+    def only(table: Mapping[str, Any], keys: set[str]) -> None:
+        for key in sorted(set(table) - keys):
+            raise refuse(f"unknown key {key!r}; known are {', '.join(sorted(keys))}")
+
+    def require_count(key: str, value: object, least: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise refuse(f"{key}: {value!r} where an integer is expected")
+        if not least <= value <= MOST_FRAMES:
+            raise refuse(f"{key}: {value} frames; it is {least} to {MOST_FRAMES}")
 
     def entry(table: Mapping[str, Any], key: str, kind: type[T], default: T | None) -> T | None:
         value = table.get(key, default)
         if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
             wanted = _KINDS[kind]
-            raise MalformedFile(f"{key} = {value!r} where {wanted} is expected", file=str(file))
+            raise refuse(f"{key} = {value!r} where {wanted} is expected")
         return value
 
+    only(found, _KEYS)
+    version = entry(found, "version", int, _SCHEMA)
+    if version != _SCHEMA:
+        raise refuse(f"version = {version}; this program reads version {_SCHEMA}")
+    approx = cast("str", entry(found, "approx", str, "close"))
+    if not is_tolerance(approx) or approx == "bound":
+        raise refuse(f"approx = {approx!r}; use exact, close or ulp:N")
     stream = cast("dict[str, Any]", entry(found, "stream", dict, None) or {})
     pulses = cast("list[object]", entry(stream, "pulses", list, None) or [])
-    if not all(isinstance(pulse, int) for pulse in pulses):
-        raise MalformedFile(f"pulses = {pulses} where integers are expected", file=str(file))
+    for pulse in pulses:
+        require_count("pulses", pulse, 1)
+    only(stream, _STREAM_KEYS)
+    length = entry(stream, "length", int, None)
+    if length is not None:
+        require_count("length", length, 0)
     return _Settings(
         entry(stream, "symbol", str, None),
-        entry(stream, "length", int, None),
+        length,
         tuple(cast("list[int]", pulses)),
-        entry(found, "approx", str, "close") or "close",
+        approx,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from fractions import Fraction
 from typing import NoReturn
@@ -304,7 +303,7 @@ class PulseContext:
         self.refuse(
             f"pulse={self.pulse} brings {frames} frames on axis {stream.axis}, not a multiple of "
             f"stride={stride}",
-            f"use a pulse of {valid}, … frames",
+            f"use a pulse of {valid}, … frames, as far as the other nodes admit it",
         )
 
     def accumulate(
@@ -377,8 +376,7 @@ class PulseContext:
 
     def _settled(self, length: TDim) -> int:
         """Return a stream length beyond which every min and max of `length` has made its choice."""
-        constants = sum(int(text) for text in re.findall(r"\d+", str(length)))
-        return (constants + 1) * period(length, self.symbol)
+        return (_constants(length) + 1) * period(length, self.symbol)
 
     def _pulses(self, settled: int, cycle: int) -> list[int]:
         """Pulse counts that decide the worst end: all until settled, then one period."""
@@ -413,3 +411,14 @@ class PulseContext:
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         """Decline the node."""
         raise Refused(reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy)
+
+
+def _constants(dim: Dim) -> int:
+    """Return the sum of the sizes of every integer in a dim, at any depth."""
+    if isinstance(dim, int):
+        return abs(dim)
+    total = abs(dim.constant) + sum(abs(coefficient) for _, coefficient in dim.terms)
+    for monomial, _ in dim.terms:
+        for atom in monomial:
+            total += atom.divisor + sum(_constants(piece) for piece in atom.pieces)
+    return total

@@ -6,13 +6,14 @@ the canonical one of spec/pulse.md §9.2; `_Context` holds it once, for all ops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from tract_ref.dim import TDim, symbols
-from tract_ref.errors import InvalidModel, Refused, TractRefError
+from tract_ref.errors import Inconclusive, InvalidModel, Refused, TractRefError
 from tract_ref.ir.fact import Tensor, dims_tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source
 from tract_ref.ir.rules import Refusal
@@ -21,6 +22,9 @@ from tract_ref.passes.declutter import declutter
 from tract_ref.passes.pulse_context import STAGE, PulseContext
 from tract_ref.stream.fact import Linear, PulsedFact
 from tract_ref.stream.tables import PULSIFY_V1
+
+# A pulse that nearly every product of strides divides.
+_COMPOSITE = 720720
 
 
 @dataclass(frozen=True)
@@ -116,14 +120,11 @@ def pulsify(model: Model, pulse: int, *, symbol: str | None = None, version: int
     Raises:
         Refused: an op cannot stream, or no output streams; the error names the node, the reason
             and a remedy.
-        InvalidModel: the pulse is not positive, or there is not one stream symbol.
+        InvalidModel: the pulse is not a positive integer, or there is not one stream symbol.
     """
     if version != 1:
         raise Refused(f"pulsifier version {version}", stage=STAGE, remedy="use version=1")
-    if pulse <= 0:
-        raise InvalidModel(
-            f"pulse={pulse} frames", stage=STAGE, remedy="use a pulse of 1 or more frames"
-        )
+    _require_pulse(pulse)
     name = stream_symbol(model, symbol)
     batch = before_pulsify(declutter(model))
     context = PulseContext(batch, pulse, name)
@@ -132,6 +133,38 @@ def pulsify(model: Model, pulse: int, *, symbol: str | None = None, version: int
     _require_streaming(context, batch)
     _properties(context, batch)
     return _finished(context, batch)
+
+
+def _require_pulse(pulse: object) -> None:
+    remedy = "use a pulse of 1 or more frames"
+    if not isinstance(pulse, int) or isinstance(pulse, bool):
+        raise InvalidModel(f"pulse={pulse!r} is not a positive integer", stage=STAGE, remedy=remedy)
+    if pulse <= 0:
+        raise InvalidModel(f"pulse={pulse} frames", stage=STAGE, remedy=remedy)
+
+
+def whole_pulse(model: Model, *, symbol: str | None = None, least: int = 1) -> int:
+    """Return the smallest pulse of at least `least` frames that suits every stride of a model.
+
+    Args:
+        model: a batch model.
+        symbol: the stream symbol; by default the only symbol of the inputs.
+        least: a lower bound, in source frames.
+
+    Returns:
+        A multiple of every wire's frames per source frame; `least` itself when the model cannot
+        stream at any pulse, or only for strides beyond reach.
+
+    Raises:
+        InvalidModel: there is not one stream symbol.
+    """
+    try:
+        pulsed = pulsify(model, _COMPOSITE, symbol=symbol)
+    except (Refused, Inconclusive):
+        return least
+    rates = [wire.stream.rate for wire in pulsed.infos.values() if wire.stream is not None]
+    step = math.lcm(*(rate.denominator for rate in rates))
+    return -(-least // step) * step
 
 
 def _translate(context: PulseContext, node: Node) -> None:

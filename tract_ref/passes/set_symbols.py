@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tract_ref.dim import Dim, Scope, sym
+from tract_ref.dim import Dim, Scope, TDim, sym
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Outlet, Source
@@ -23,9 +23,22 @@ def set_symbols(model: Model, values: Mapping[str, Dim]) -> Model:
         A model with the same nodes and names, facts computed again.
 
     Raises:
-        InvalidModel: an op rejects the new facts, or the values break an assertion.
+        InvalidModel: an op rejects the new facts, the values break an assertion, or a value is
+            neither a dimension nor an integer of 0 or more.
     """
+    for name, value in values.items():
+        _require_dim(name, value)
     return _rebuild(model, values, model.scope.substitute(values), {})
+
+
+def _require_dim(name: str, value: object) -> None:
+    is_size = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not is_size and not isinstance(value, TDim):
+        raise InvalidModel(
+            f"{name}={value!r} is not a size",
+            stage=STAGE,
+            remedy="use an integer of 0 or more, or a dimension",
+        )
 
 
 def stream_axis(model: Model, symbol: str, axes: Mapping[str, int]) -> Model:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tract_ref.dim import Scope
 from tract_ref.errors import EvalError, MalformedFile
-from tract_ref.ir.fact import Tensor
+from tract_ref.ir.fact import Fact, Tensor
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -40,6 +40,86 @@ def require_array(name: str, value: object) -> None:
     if not isinstance(value, np.ndarray):
         kind = type(value).__name__
         raise EvalError(f"input {name!r} is a {kind}, not an array", remedy="use numpy.asarray")
+
+
+def require_mapping(inputs: object) -> None:
+    """Check that the inputs of a turn or a push are given by name.
+
+    Raises:
+        EvalError: they are something else.
+    """
+    if not isinstance(inputs, Mapping):
+        kind = type(inputs).__name__
+        raise EvalError(f"the inputs are a {kind}, not arrays by name", remedy="feed {name: array}")
+
+
+def write_state(path: Path, signature: str, arrays: Mapping[str, Tensor]) -> None:
+    """Write the arrays of a session, with a manifest of their names, shapes and dtypes."""
+    model = np.asarray(signature)
+    manifest = np.asarray(sorted(f"{key} = {_form(array)}" for key, array in arrays.items()))
+    # Through a handle: given a path, NumPy would append `.npz` to it.
+    with Path(path).open("wb") as file:
+        np.savez(file, model=model, manifest=manifest, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def read_state(path: Path, signature: str) -> dict[str, dict[str, Tensor]]:
+    """Return the arrays that `write_state` wrote, by kind and name.
+
+    Raises:
+        MalformedFile: the file cannot be read.
+        EvalError: another model wrote it, or an array is missing, added, or of another shape or
+            dtype than it was.
+    """
+    arrays = read_npz(path)
+    saved = str(arrays.pop("model", ""))
+    if saved != signature:
+        raise EvalError(
+            f"saved state: {path} holds the state of {saved or 'no session'}; this is {signature}",
+            remedy="load it into a session of the model that saved it",
+        )
+    wanted: dict[str, str] = {}
+    for line in arrays.pop("manifest", np.empty(0, np.str_)).ravel():
+        key, _, form = str(line).rpartition(" = ")
+        wanted[key] = form
+    for key, form in {"counters": "[3] int64", **wanted}.items():
+        if key not in arrays:
+            raise EvalError(f"saved state lacks {key!r}, {form}")
+    kinds: dict[str, dict[str, Tensor]] = {}
+    for key, array in arrays.items():
+        if key not in wanted:
+            raise EvalError(f"saved state has {key!r}, which the session that saved it had not")
+        if _form(array) != wanted[key]:
+            raise EvalError(f"saved state has {key!r} as {_form(array)}; it was {wanted[key]}")
+        kind, _, name = key.partition("/")
+        kinds.setdefault(kind, {})[name] = array
+    return kinds
+
+
+def require_same_form(key: str, array: Tensor, model: Tensor) -> None:
+    """Check an array of a saved state against that of a fresh session.
+
+    Raises:
+        EvalError: the shape or the dtype is another.
+    """
+    if _form(array) != _form(model):
+        raise EvalError(f"saved state has {key!r} as {_form(array)}; the model has {_form(model)}")
+
+
+def require_form(key: str, array: Tensor, fact: Fact, axis: int, sizes: Mapping[str, int]) -> None:
+    """Check an array of a saved state against a fact, with any size on `axis` unless that is -1.
+
+    Raises:
+        EvalError: the shape or the dtype is another.
+    """
+    wanted = list(fact.concrete_shape(sizes))
+    if axis >= 0 and array.ndim == len(wanted):
+        wanted[axis] = array.shape[axis]
+    if list(array.shape) != wanted or array.dtype != fact.dtype:
+        raise EvalError(f"saved state has {key!r} as {_form(array)}; the model has {fact}")
+
+
+def _form(array: Tensor) -> str:
+    return f"{list(array.shape)} {array.dtype}"
 
 
 def broken_assertion(scope: Scope, bindings: Mapping[str, int]) -> EvalError:

@@ -7,16 +7,28 @@ session; a batch model has one per set of symbol values.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
-from tract_ref.dim import Dim, TDim, solve_for, substitute
+import numpy as np
+
+from tract_ref.dim import Dim, TDim, solve_for, substitute, sym
+from tract_ref.dim import symbols as symbols_of
 from tract_ref.errors import EvalError
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.runtime.frame import Frame
-from tract_ref.runtime.inputs import broken_assertion, require_array
+from tract_ref.runtime.inputs import (
+    broken_assertion,
+    require_array,
+    require_form,
+    require_mapping,
+)
 from tract_ref.runtime.state import Session
 
 _CACHED_FRAMES = 4
@@ -95,14 +107,77 @@ class Plan:
         Args:
             symbols: symbols known from the first turn on; giving the stream symbol announces the
             end.
+
+        Raises:
+            EvalError: the model has no such symbol.
         """
+        for name in symbols or {}:
+            if name not in self.symbols:
+                listed = ", ".join(sorted(self.symbols)) or "none"
+                raise EvalError(f"no dimension has the symbol {name!r} (symbols: {listed})")
         return Session(self, dict(symbols or {}))
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """Names of the symbols that the model speaks of."""
+        model, layout = self.model, self.streaming
+        dims = [dim for node in model.order() for fact in node.outputs for dim in fact.shape]
+        if layout is not None:
+            dims += [sym(layout.symbol), *layout.input_lengths, *layout.output_lengths]
+        return model.scope.symbols.union(*(symbols_of(dim) for dim in dims))
+
+    @cached_property
+    def digest(self) -> str:
+        """Fingerprint of what the model computes: its ops, their attributes, all constants."""
+        state = hashlib.blake2b(digest_size=8)
+        for text in _texts(self.model):
+            state.update(text)
+            state.update(b"\0")
+        return state.hexdigest()
+
+    @property
+    def signature(self) -> str:
+        """What a saved state must agree on: pulse, inputs, outputs, nodes with state, digest."""
+        model, layout = self.model, self.streaming
+        inputs = ", ".join(f"{name}: {fact}" for name, fact in self.input_facts.items())
+        facts = zip(model.output_names, model.outputs, strict=True)
+        outputs = ", ".join(f"{name}: {model.fact(outlet)}" for name, outlet in facts)
+        kept = ", ".join(node.name for node in self.stateful)
+        pulse = f"pulse {layout.pulse}, " if layout is not None else ""
+        return f"{pulse}{inputs} -> {outputs}, state of [{kept}], digest {self.digest}"
 
     def run(
         self, inputs: Mapping[str, Tensor], *, symbols: Mapping[str, int] | None = None
     ) -> dict[str, Tensor]:
         """Run one turn of a fresh session; returns the outputs (and kept wires) by name."""
         return self.session(symbols).turn(inputs)
+
+    def check_saved(
+        self, kinds: Mapping[str, Mapping[str, Tensor]], sizes: Mapping[str, int]
+    ) -> None:
+        """Check the frames and counters of a saved state against the inputs and outputs.
+
+        Raises:
+            EvalError: one is not of this model, or has another shape or dtype than it may have.
+        """
+        model, layout = self.model, self.streaming
+        counter = Fact(np.dtype(np.int64), (2,))
+        allowed = {"counters/": (counter.with_shape((3,)), -1)}
+        allowed |= {f"count/{name}": (counter, -1) for name in model.output_names}
+        if layout is not None:
+            for (name, fact), axis in zip(self.input_facts.items(), layout.input_axes, strict=True):
+                allowed[f"static/{name}" if axis < 0 else f"pending/{name}"] = (fact, axis)
+            for name, outlet, axis in zip(
+                model.output_names, model.outputs, layout.output_axes, strict=True
+            ):
+                allowed[f"ready/{name}"] = (model.fact(outlet), axis)
+        for kind, arrays in kinds.items():
+            for name, array in arrays.items():
+                key = f"{kind}/{name}"
+                if key in allowed:
+                    require_form(key, array, *allowed[key], sizes)
+                elif kind not in ("state", "symbol", "size"):
+                    raise EvalError(f"saved state has {key!r}, which the model has not")
 
     def bind(self, inputs: Mapping[str, Tensor], symbols: Mapping[str, int]) -> dict[str, int]:
         """Match input arrays with the input facts and return the symbol values.
@@ -111,6 +186,7 @@ class Plan:
             EvalError: an input is missing or unknown, its dtype or shape does not match, or a
                 symbol value breaks an assertion of the model.
         """
+        require_mapping(inputs)
         unknown = [name for name in inputs if name not in self.input_facts]
         if unknown:
             names = ", ".join(self.input_facts)
@@ -141,6 +217,29 @@ class Plan:
     def new_frame(self, bindings: Mapping[str, int]) -> Frame:
         """Lay out buffers for concrete shapes and bind the kernels to them."""
         return Frame(self.model, self.nodes, self.consts, self.keep, bindings)
+
+
+def _texts(value: object) -> Iterator[bytes]:
+    """Yield what tells two models apart; arrays by their bytes, everything else by its text."""
+    if isinstance(value, np.ndarray):
+        array = cast("Tensor", value)
+        yield f"{array.dtype} {array.shape}".encode()
+        yield str(array.tolist()).encode() if array.dtype == TDIM else array.tobytes()
+    elif isinstance(value, Model):
+        for node in value.order():
+            yield f"{node.id} {node.name} {node.op.name} {node.inputs}".encode()
+            yield from _texts(node.op)
+        yield f"{value.inputs} {value.outputs} {value.output_names}".encode()
+    elif isinstance(value, tuple | list):
+        for item in cast("Sequence[object]", value):
+            yield from _texts(item)
+    elif dataclasses.is_dataclass(value):
+        yield type(value).__name__.encode()
+        for field in dataclasses.fields(value):
+            yield field.name.encode()
+            yield from _texts(getattr(value, field.name))
+    else:
+        yield str(value).encode()
 
 
 def _match(name: str, fact: Fact, array: Tensor, bindings: dict[str, int]) -> None:

@@ -15,13 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tract_ref.approx import filler
-from tract_ref.dim import evaluate, solve_for, symbols
+from tract_ref.dim import evaluate, solve_for, substitute, symbols
 from tract_ref.errors import EvalError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import OpState, Turn
 from tract_ref.runtime.frame import Frame, run_plain
-from tract_ref.runtime.inputs import broken_assertion, read_npz, require_array
+from tract_ref.runtime.inputs import (
+    broken_assertion,
+    read_state,
+    require_array,
+    require_mapping,
+    require_same_form,
+    write_state,
+)
 
 if TYPE_CHECKING:
     from tract_ref.runtime.plan import Plan, PulseShape
@@ -41,7 +48,8 @@ class Session:
         self.turns = 0
         self._states: dict[int, OpState] = {}
         layout = plan.streaming
-        self._frame = plan.new_frame({}) if plan.fast and layout is not None else None
+        streams = plan.fast and layout is not None
+        self._frame = plan.new_frame(self._sizes) if streams else None
         self._shapes: dict[str, int] = {}
         if self._frame is not None:
             self._states = self._frame.states
@@ -57,6 +65,13 @@ class Session:
         self._given: dict[str, int] = dict.fromkeys(plan.model.output_names, 0)
         self.received = 0
         self._finished = False
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """Symbol values that shapes may rely on: all but the length of the stream."""
+        layout = self.plan.streaming
+        stream = layout.symbol if layout is not None else ""
+        return {name: value for name, value in self.symbols.items() if name != stream}
 
     # One raw turn
 
@@ -217,6 +232,7 @@ class Session:
 
     def _check_fed(self, inputs: Mapping[str, Tensor], layout: PulseShape) -> None:
         """Check all inputs of a push before any of them is taken."""
+        require_mapping(inputs)
         names = self.plan.model.input_names
         for name in inputs:
             if name not in names:
@@ -235,7 +251,7 @@ class Session:
             array = inputs[name]
             require_array(name, array)
             shape = list(array.shape)
-            wanted = list(fact.concrete_shape({}))
+            wanted = list(fact.concrete_shape(self._sizes))
             if axis >= 0 and len(shape) == len(wanted):
                 wanted[axis] = shape[axis]
             if array.dtype != fact.dtype or shape != wanted:
@@ -268,13 +284,13 @@ class Session:
         )
 
     def _per_turn(self, name: str, axis: int) -> int:
-        return self.plan.input_facts[name].concrete_shape({})[axis]
+        return self.plan.input_facts[name].concrete_shape(self._sizes)[axis]
 
     def _next_pulse(self, layout: PulseShape) -> dict[str, Tensor]:
         feed = dict(self._static)
         for name, axis in zip(self.plan.model.input_names, layout.input_axes, strict=True):
             fact = self.plan.input_facts[name]
-            shape = fact.concrete_shape({})
+            shape = fact.concrete_shape(self._sizes)
             if axis < 0:
                 continue
             frames = shape[axis]
@@ -365,6 +381,7 @@ class Session:
             frames = held.shape[axis] if held is not None else 0
             if isinstance(per_turn, int):
                 frames += self.turns * per_turn
+            length = substitute(length, self._sizes)
             solved = solve_for(layout.symbol, length, frames)
             if not isinstance(solved, int) or symbols(length) - {layout.symbol}:
                 raise EvalError(
@@ -420,6 +437,8 @@ class Session:
     def clone(self) -> Session:
         """Return an independent session in the same state, pending frames included."""
         other = Session(self.plan, dict(self.symbols))
+        if self._shapes:
+            other._frame_for(self._shapes)
         other.restore_arrays(self.state_arrays())
         other.turns = self.turns
         other.received = self.received
@@ -442,54 +461,35 @@ class Session:
                 arrays[f"ready/{name}"] = parts[-1]  # `_certain` leaves one array at most
             arrays[f"count/{name}"] = np.asarray([self._raw[name], self._given[name]], np.int64)
         arrays |= {f"symbol/{k}": np.asarray(v, np.int64) for k, v in self.symbols.items()}
-        model = np.asarray(self._signature())
-        # Through a handle: given a path, NumPy would append `.npz` to it.
-        with Path(path).open("wb") as file:
-            np.savez(file, model=model, counters=counters, **arrays)  # pyright: ignore[reportArgumentType]
+        arrays |= {f"size/{k}": np.asarray(v, np.int64) for k, v in self._shapes.items()}
+        write_state(path, self.plan.signature, {"counters": counters, **arrays})
 
     def load(self, path: Path) -> None:
         """Continue from a file that `save` wrote; on an error the session stays as it was.
 
         Raises:
             MalformedFile: the file cannot be read.
-            EvalError: the file belongs to another model.
+            EvalError: the file belongs to another model, or is not what `save` wrote.
         """
-        arrays = read_npz(path)
-        saved = str(arrays.pop("model", ""))
-        if saved != self._signature():
-            raise EvalError(
-                f"{path} holds the state of {saved or 'no session'}; this is {self._signature()}",
-                remedy="load it into a session of the model that saved it",
-            )
-        fresh = Session(self.plan, {})
-        counters = arrays.pop("counters")
-        fresh.turns, fresh.received = int(counters[0]), int(counters[1])
-        fresh._finished = bool(counters[2])
-        states: dict[str, Tensor] = {}
-        for key, value in arrays.items():
-            kind, _, name = key.partition("/")
-            if kind == "state":
-                states[name] = value
-            elif kind == "pending":
-                fresh._pending[name] = value
-            elif kind == "static":
-                fresh._static[name] = value
-            elif kind == "ready":
-                fresh._ready[name] = [value]
-            elif kind == "count":
-                fresh._raw[name], fresh._given[name] = int(value[0]), int(value[1])
-            elif kind == "symbol":
-                fresh.symbols[name] = int(value)
-        fresh.restore_arrays(states)
+        kinds = read_state(path, self.plan.signature)
+        fresh = Session(self.plan, {k: int(v) for k, v in kinds.get("symbol", {}).items()})
+        fresh._fill(kinds)
         vars(self).update(vars(fresh))
 
-    def _signature(self) -> str:
-        """Return what a saved state must agree on: pulse, inputs, outputs, nodes with state."""
-        model = self.plan.model
-        layout = self.plan.streaming
-        inputs = ", ".join(f"{name}: {fact}" for name, fact in self.plan.input_facts.items())
-        facts = zip(model.output_names, model.outputs, strict=True)
-        outputs = ", ".join(f"{name}: {model.fact(outlet)}" for name, outlet in facts)
-        kept = ", ".join(node.name for node in self.plan.stateful)
-        pulse = f"pulse {layout.pulse}, " if layout is not None else ""
-        return f"{pulse}{inputs} -> {outputs}, state of [{kept}]"
+    def _fill(self, kinds: dict[str, dict[str, Tensor]]) -> None:
+        """Set a fresh session from the arrays of a file, by kind and name."""
+        sizes = {k: int(v) for k, v in kinds.get("size", {}).items()}
+        if sizes:
+            self._frame_for(sizes)
+        self.plan.check_saved(kinds, self._sizes)
+        states = kinds.get("state", {})
+        for key, value in self.state_arrays().items():
+            if key in states:
+                require_same_form(f"state/{key}", states[key], value)
+        self.restore_arrays(states)
+        turns, received, finished = kinds["counters"][""]
+        self.turns, self.received, self._finished = int(turns), int(received), bool(finished)
+        for name, value in kinds.get("count", {}).items():
+            self._raw[name], self._given[name] = int(value[0]), int(value[1])
+        self._pending, self._static = kinds.get("pending", {}), kinds.get("static", {})
+        self._ready.update({name: [value] for name, value in kinds.get("ready", {}).items()})

@@ -107,8 +107,14 @@ def _delay(case: CaseFolder, assertion: Assertion, engine: Engine) -> None:
 def _golden(case: CaseFolder, assertion: Assertion, engine: Engine) -> None:
     asked, expected = question(case)
     stated = assertion.value
-    value = answered(engine.run(asked)).outputs[list(expected).index(stated["output"])]
-    got = float(value[tuple(stated["index"])])
+    outputs = dict(zip(expected, answered(engine.run(asked)).outputs, strict=False))
+    value = outputs.get(stated["output"])
+    index = tuple(stated["index"])
+    there = value is not None and len(index) == value.ndim
+    if value is None or not there or any(i >= n for i, n in zip(index, value.shape, strict=True)):
+        text = f"{case.slug}: golden {stated['output']}{list(index)} is not in the outputs"
+        raise CheckFailure("read", "malformed", text)
+    got = float(value[index])
     # One unit of the last decimal that is stated: a rounded figure may lie on the border of two.
     is_same = abs(got - stated["value"]) <= 10.0 ** -stated["decimals"]
     text = f"{stated['output']}{stated['index']} is {got} where {stated['value']} is stated"

@@ -29,7 +29,7 @@ from tract_ref.ops.resize import Resize
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.softmax import Softmax
 from tract_ref.ops.unary import Elu, Gelu, Selu
-from tract_ref.stream.window import SameLower, SameUpper
+from tract_ref.stream.window import Explicit, SameLower, SameUpper
 from tract_ref_suites.engines.looking import (
     input_fact,
     model_of,
@@ -143,6 +143,10 @@ def end_is_needed_before_it_is_known(problem: Problem) -> bool:
 def something_follows_a_stream_that_ran_out(problem: Problem) -> bool:
     """Say whether frames are put around a stream of which a crop left less than nothing."""
     around = any(isinstance(node.op, Pad | Concat) for node in nodes_of(problem))
+    around = around or any(
+        isinstance(window.padding, Explicit) and (window.padding.before or window.padding.after)
+        for _, _, window, _ in windows_of(problem)
+    )
     return around and reads_past_the_end(problem)
 
 

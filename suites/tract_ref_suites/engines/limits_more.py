@@ -6,6 +6,7 @@ import numpy as np
 
 from tract_ref.dim import TDim, slope
 from tract_ref.ir.model import Node
+from tract_ref.ops.binary import Div
 from tract_ref.ops.deconv import Deconv
 from tract_ref.ops.fft import Stft
 from tract_ref.ops.norm import ExpMeanNorm, ExpUnitNorm
@@ -202,5 +203,17 @@ def line_for_no_position(problem: Problem) -> bool:
         if isinstance(node.op, OneHot):
             depth = node.op.depth
             if not depth or any(bool(((v < -depth) | (v >= depth)).any()) for v in values):
+                return True
+    return False
+
+
+def constant_quotient(problem: Problem) -> bool:
+    """Say whether a quotient by a constant that is no power of 2 is asked for to the last bit."""
+    model = model_of(problem)
+    for node in nodes_of(problem):
+        divisor = model.const_of(node.inputs[1]) if isinstance(node.op, Div) else None
+        if divisor is not None and divisor.dtype.kind == "f" and problem.oracle_approx == "exact":
+            mantissas = np.frexp(divisor)[0]
+            if bool((np.abs(mantissas) != 0.5).any()):
                 return True
     return False

@@ -37,6 +37,7 @@ FLOORS = {
     "nnef.recipes": 4,
     "nnef.reader": 4,
     "nnef.writer": 4,
+    "nnef": 2,
     "onnx_io": 4,
     "passes": 4,
     "prove": 4,
@@ -57,9 +58,12 @@ def module_name(path: Path) -> str:
 
 
 def floor_of(module: str) -> int:
-    while module not in FLOORS:
-        module = module.rpartition(".")[0]
-    return FLOORS[module]
+    """Return the floor of a module, or of the closest listed package around it."""
+    listed = module
+    while listed not in FLOORS and listed:
+        listed = listed.rpartition(".")[0]
+    assert listed or not module, f"{module} stands on no floor: list it"
+    return FLOORS[listed]
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:

@@ -16,7 +16,7 @@ from tract_ref_suites.problems import families
 from tract_ref_suites.problems.base import SYMBOL, Problem, Streamed, Values
 
 BUDGET = 100
-"""Half of the examples of the profile `ci`."""
+"""Examples drawn per strategy, enough to meet every corner."""
 MOST_DISCARDED = 0.1
 DULL_FRAMES = 4
 LONGEST_REPR = 700
