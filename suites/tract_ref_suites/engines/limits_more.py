@@ -208,12 +208,15 @@ def line_for_no_position(problem: Problem) -> bool:
 
 
 def constant_quotient(problem: Problem) -> bool:
-    """Say whether a quotient by a constant that is no power of 2 is asked for to the last bit."""
+    """Say whether a quotient with a constant that is no power of 2 is asked for to the last bit."""
     model = model_of(problem)
     for node in nodes_of(problem):
-        divisor = model.const_of(node.inputs[1]) if isinstance(node.op, Div) else None
-        if divisor is not None and divisor.dtype.kind == "f" and problem.oracle_approx == "exact":
-            mantissas = np.frexp(divisor)[0]
-            if bool((np.abs(mantissas) != 0.5).any()):
-                return True
+        if not isinstance(node.op, Div) or problem.oracle_approx != "exact":
+            continue
+        constants = [model.const_of(outlet) for outlet in node.inputs]
+        for constant in constants:
+            if constant is not None and constant.dtype.kind == "f":
+                mantissas = np.frexp(constant)[0]
+                if bool((np.abs(mantissas) != 0.5).any()):
+                    return True
     return False
