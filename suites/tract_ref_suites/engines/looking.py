@@ -13,7 +13,7 @@ from tract_ref.ops.conv import Conv
 from tract_ref.ops.fft import Stft
 from tract_ref.ops.padding import Crop
 from tract_ref.ops.pool import MaxPool, SumPool
-from tract_ref.ops.slicing import Slice
+from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.stream.window import AxisWindow, WindowSpec
 from tract_ref_suites.problems.base import SYMBOL, Problem
 
@@ -80,6 +80,8 @@ def overruns(problem: Problem, node: Node, length: int | None = None) -> bool:
             return any(n + sum(window.axis(i).pads(n)) < window.axis(i).field for i, n in along)
         case Stft(axis, frame):
             return sizes[axis] < frame
+        case Downsample(axis, _, modulo):
+            return modulo > sizes[axis]
         case _:
             return False
 
