@@ -208,11 +208,16 @@ def line_for_no_position(problem: Problem) -> bool:
 
 
 def constant_quotient(problem: Problem) -> bool:
-    """Say whether a quotient with a constant that is no power of 2 is asked for to the last bit."""
+    """Say whether a quotient is asked for to the last bit: of f64, or with a constant.
+
+    A constant power of 2 has an exact reciprocal.
+    """
     model = model_of(problem)
     for node in nodes_of(problem):
         if not isinstance(node.op, Div) or problem.oracle_approx != "exact":
             continue
+        if node.outputs[0].dtype == np.float64:
+            return True
         constants = [model.const_of(outlet) for outlet in node.inputs]
         for constant in constants:
             if constant is not None and constant.dtype.kind == "f":
