@@ -200,6 +200,6 @@ def _over_norm(call: Invocation, data: Outlet, size: Outlet, *, root: bool) -> t
 
 NNEF.refuse_load(
     "local_response_normalization",
-    reason="a window over channels is not implemented",
+    reason="normalises over a window of channels, which no op of the set does",
     remedy="replace it by its formula: sqr, a box over a spatial axis, pow, div",
 )

@@ -349,7 +349,7 @@ def import_lp_norm(call: OnnxCall) -> tuple[Outlet, ...]:
 
 ONNX.refuse(
     "LRN",
-    reason="a window over channels is not implemented",
+    reason="normalises over a window of channels, which no op of the set does",
     remedy="replace it by its formula: squares, an average pool, a power, a quotient",
 )
 

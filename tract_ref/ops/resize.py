@@ -231,7 +231,7 @@ def load_resize(call: Invocation) -> tuple[Outlet, ...]:
 
 NNEF.refuse_load(
     "tract_core_grid_sample",
-    reason="sampling at positions given by a tensor is not implemented",
+    reason="samples at positions given by a tensor, which no op of the set does",
     remedy="resample on a regular grid by tract_core_resize",
 )
 
@@ -307,6 +307,6 @@ def import_upsample(call: OnnxCall) -> tuple[Outlet, ...]:
 
 ONNX.refuse(
     "GridSample",
-    reason="sampling at positions given by a tensor is not implemented",
+    reason="samples at positions given by a tensor, which no op of the set does",
     remedy="resample on a regular grid by Resize",
 )

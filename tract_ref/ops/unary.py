@@ -19,7 +19,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from tract_ref.errors import InvalidModel
+from tract_ref.errors import InternalError, InvalidModel
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
@@ -68,7 +68,7 @@ class Unary(Op):
     def compute(self, x: Tensor) -> Tensor:
         """Apply the formula."""
         if self.formula is None:
-            raise NotImplementedError
+            raise InternalError(f"{self.name} has no formula")
         return self.formula(x)
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
