@@ -18,7 +18,11 @@ EXIT_EQUAL, EXIT_DIFFERENT, EXIT_REFUSED, EXIT_BAD_INPUT, EXIT_INTERNAL = 0, 1, 
 # Over several outputs or pulses the first of these that occurs is the status.
 PRECEDENCE = (EXIT_INTERNAL, EXIT_BAD_INPUT, EXIT_DIFFERENT, EXIT_REFUSED, EXIT_EQUAL)
 
-_OWN = {"check": "tract_ref.cli.check", "dump": "tract_ref.cli.dump"}
+_OWN = {
+    "check": "tract_ref.cli.check",
+    "dims": "tract_ref.cli.dims",
+    "dump": "tract_ref.cli.dump",
+}
 
 
 class _Commands(click.Group):
@@ -42,6 +46,7 @@ class _Commands(click.Group):
         """List the commands without loading them."""
         about = {
             "check": "Prove that a model streams: whole against chunk by chunk.",
+            "dims": "Explain what becomes of a symbolic dimension, law by law.",
             "dump": "Print the graph after a pass.",
             "replay": "Run a saved case folder again.",
         }

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
+from tract_ref.dim import trace
+from tract_ref.dim.order import piece_key
 from tract_ref.dim.tdim import (
     Dim,
     TDim,
     atom_dim,
+    combine,
     content,
     divide_exactly,
     make_atom,
-    piece_key,
+    scale,
 )
 from tract_ref.errors import InvalidModel
 
@@ -62,16 +66,30 @@ def broadcast(*dims: Dim) -> Dim:
     Errors:
         InvalidModel: two different integers, neither of them 1.
     """
-    flat: set[Dim] = set()
-    for dim in dims:
-        flat.update(_broadcast_pieces(dim))
+    found = [piece for dim in dims for piece in _broadcast_pieces(dim)]
+    flat = set(found)
     flat.discard(1)
     numbers = sorted(d for d in flat if not isinstance(d, TDim))
     if len(numbers) > 1:
         raise InvalidModel(f"broadcast of {numbers[0]} and {numbers[1]}: sizes must be equal or 1")
-    if len(flat) <= 1:
-        return flat.pop() if flat else 1
-    return atom_dim(make_atom("broadcast", "", tuple(sorted(flat, key=piece_key))))
+    kept = tuple(sorted(flat, key=piece_key))
+    if len(kept) <= 1:
+        result = kept[0] if kept else 1
+    else:
+        result = atom_dim(make_atom("broadcast", "", kept))
+    if trace.on:
+        _tell_broadcast(dims, found, result)
+    return result
+
+
+def _tell_broadcast(dims: tuple[Dim, ...], found: list[Dim], result: Dim) -> None:
+    longer = tuple(d for d in found if not (isinstance(d, int) and d == 1))
+    if len(set(longer)) < len(longer):
+        trace.tell(trace.EQUAL_SIZES, "broadcast", longer, result)
+    if len(longer) < len(found):
+        trace.tell(trace.STRETCH_ONE, "broadcast", tuple(found), result)
+    if len(dims) < len(found):
+        trace.tell(trace.FLATTEN_BROADCAST, "broadcast", dims, result)
 
 
 def _broadcast_pieces(dim: Dim) -> tuple[Dim, ...]:
@@ -84,23 +102,46 @@ def _broadcast_pieces(dim: Dim) -> tuple[Dim, ...]:
 
 def ge(left: Dim, right: Dim) -> Dim:
     """Return 1 where left >= right, else 0."""
-    difference = left - right
+    difference = combine(left, right, -1)
     if not isinstance(difference, TDim):
-        return int(difference >= 0)
-    # g*x + c >= 0 exactly when x + floor(c/g) >= 0, for integers.
-    common = content(difference)
-    reduced = divide_exactly(difference, common)
-    return atom_dim(make_atom("ge", "", (reduced,)))
+        result = int(difference >= 0)
+    else:
+        # g*x + c >= 0 exactly when x + floor(c/g) >= 0, for integers.
+        reduced = divide_exactly(difference, content(difference))
+        result = atom_dim(make_atom("ge", "", (reduced,)))
+    if trace.on:
+        _tell_comparison("ge", (left, right), difference, result)
+    return result
 
 
 def eq(left: Dim, right: Dim) -> Dim:
     """Return 1 where left == right, else 0."""
-    difference = left - right
+    difference = combine(left, right, -1)
     if not isinstance(difference, TDim):
-        return int(difference == 0)
-    common = content(difference)
-    if difference.constant % common:
-        return 0
-    if difference.terms[0][1] < 0:
-        difference = -difference
-    return atom_dim(make_atom("eq", "", (divide_exactly(difference, common),)))
+        result = int(difference == 0)
+    elif difference.constant % content(difference):
+        result = 0
+    else:
+        ahead = difference.terms[0][1] > 0
+        reduced = divide_exactly(
+            difference if ahead else scale(difference, -1), content(difference)
+        )
+        result = atom_dim(make_atom("eq", "", (reduced,)))
+    if trace.on:
+        _tell_comparison("eq", (left, right), difference, result)
+    return result
+
+
+def _tell_comparison(
+    name: Literal["ge", "eq"], sides: tuple[Dim, Dim], difference: Dim, result: Dim
+) -> None:
+    """Tell each law of a comparison that did something, the last one first."""
+    if isinstance(difference, TDim):
+        common = content(difference)
+        if name == "eq" and difference.constant % common:
+            trace.tell(trace.COMPARE_MULTIPLE, "eq", (difference, 0), result)
+        elif common > 1:
+            trace.tell(trace.COMPARE_COMMON, name, (difference, 0), result)
+        if name == "eq" and difference.terms[0][1] < 0:
+            trace.tell(trace.COMPARE_SIGN, "eq", (difference, 0), result)
+    trace.tell(trace.COMPARE_DIFFERENCE, name, sides, result)

@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Generic, Literal, TypeAlias, TypeVar
 
-from tract_ref.dim.build import NAME, broadcast, eq, ge, sym, symbols
+from tract_ref.dim.algebra import DIMS, Algebra
+from tract_ref.dim.build import NAME, symbols
 from tract_ref.dim.query import evaluate, substitute
-from tract_ref.dim.tdim import Dim, dim_max, dim_min
+from tract_ref.dim.tdim import Dim
 from tract_ref.errors import InvalidModel, MalformedFile
 
 Relation: TypeAlias = Literal["==", "<=", ">=", "<", ">"]
@@ -28,7 +29,11 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _DIGITS = re.compile(r"[0-9]+")
 # Reading recurses; this stays clear of the interpreter's limit.
 _NESTING = 80
+# Python converts no longer texts.
+_LONGEST = 4000
 _FUNCTIONS = ("min", "max", "broadcast", "floor")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,19 @@ def parse_dim(text: str) -> Dim:
     Errors:
         MalformedFile: with the column of the first character that does not fit.
     """
-    reader = _Reader(text)
-    dim = reader.expression()
+    return read_dim(text, DIMS)
+
+
+def read_dim(text: str, algebra: Algebra[T]) -> T:
+    """Read a dimension as the value that an algebra gives to it.
+
+    Errors:
+        MalformedFile: with the column of the first character that does not fit.
+    """
+    reader = _Reader(text, algebra)
+    value = reader.expression()
     reader.end()
-    return dim
+    return value
 
 
 def parse_assertion(text: str) -> Assertion:
@@ -98,7 +112,7 @@ def parse_assertion(text: str) -> Assertion:
     Errors:
         MalformedFile: with the column of the first character that does not fit.
     """
-    reader = _Reader(text)
+    reader = _Reader(text, DIMS)
     left = reader.expression()
     for relation in _RELATIONS:
         if reader.accept(relation):
@@ -108,9 +122,10 @@ def parse_assertion(text: str) -> Assertion:
     raise reader.error("expected one of == <= >= < >")
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
+class _Reader(Generic[T]):
+    def __init__(self, text: str, algebra: Algebra[T]) -> None:
         self.text = text
+        self.algebra = algebra
         self.place = 0
         self.depth = 0
 
@@ -144,7 +159,7 @@ class _Reader:
         if self.place < len(self.text):
             raise self.error("expected the end")
 
-    def expression(self) -> Dim:
+    def expression(self) -> T:
         self.depth += 1
         if self.depth > _NESTING:
             raise self.error(f"expected at most {_NESTING} nested parentheses")
@@ -152,39 +167,39 @@ class _Reader:
         self.depth -= 1
         return size
 
-    def broadcast(self) -> Dim:
+    def broadcast(self) -> T:
         sizes = [self.add()]
         start = self.place
         while self.accept("#"):
             sizes.append(self.add())
         return sizes[0] if len(sizes) == 1 else self.stretch(sizes, start)
 
-    def stretch(self, sizes: list[Dim], start: int) -> Dim:
+    def stretch(self, sizes: list[T], start: int) -> T:
         try:
-            return broadcast(*sizes)
+            return self.algebra.broadcast(sizes)
         except InvalidModel as error:
             self.place = start
             raise self.error(error.seen) from error
 
-    def add(self) -> Dim:
+    def add(self) -> T:
         total = self.subtract()
         while self.accept("+"):
-            total = total + self.subtract()
+            total = self.algebra.add(total, self.subtract())
         return total
 
-    def subtract(self) -> Dim:
+    def subtract(self) -> T:
         total = self.multiply()
         while self.accept("-"):
-            total = total - self.multiply()
+            total = self.algebra.subtract(total, self.multiply())
         return total
 
-    def multiply(self) -> Dim:
+    def multiply(self) -> T:
         total = self.divide()
         while self.accept("*"):
-            total = total * self.divide()
+            total = self.algebra.multiply(total, self.divide())
         return total
 
-    def divide(self) -> Dim:
+    def divide(self) -> T:
         total = self.atom()
         while self.accept("/"):
             start = self.place
@@ -192,7 +207,7 @@ class _Reader:
             if not divisor:
                 self.place = start
                 raise self.error("expected a positive integer divisor")
-            total = total // divisor
+            total = self.algebra.floor(total, divisor)
         return total
 
     def digits(self) -> int | None:
@@ -200,15 +215,17 @@ class _Reader:
         number = _DIGITS.match(self.text, self.place)
         if number is None:
             return None
+        if len(number.group()) > _LONGEST:
+            raise self.error(f"expected at most {_LONGEST} digits")
         self.place = number.end()
         return int(number.group())
 
-    def atom(self) -> Dim:
+    def atom(self) -> T:
         number = self.digits()
         if number is not None:
-            return number
+            return self.algebra.number(number)
         if self.accept("-"):
-            return -self.atom()
+            return self.minus()
         if self.accept("("):
             return self.parenthesis()
         name = NAME.match(self.text, self.place)
@@ -217,25 +234,34 @@ class _Reader:
         self.place = name.end()
         if name.group() in _FUNCTIONS and self.accept("("):
             return self.call(name.group())
-        return sym(name.group())
+        return self.algebra.symbol(name.group())
 
-    def parenthesis(self) -> Dim:
+    def minus(self) -> T:
+        signs = 1
+        while self.accept("-"):
+            signs += 1
+        value = self.atom()
+        for _ in range(signs):
+            value = self.algebra.negate(value)
+        return value
+
+    def parenthesis(self) -> T:
         inner = self.expression()
         if self.accept(">="):
-            inner = ge(inner, self.expression())
+            inner = self.algebra.compare(">=", inner, self.expression())
         elif self.accept("=="):
-            inner = eq(inner, self.expression())
+            inner = self.algebra.compare("==", inner, self.expression())
         self.expect(")")
         return inner
 
-    def call(self, name: str) -> Dim:
+    def call(self, name: str) -> T:
         start = self.place
         sizes = [self.expression()]
         while self.accept(","):
             sizes.append(self.expression())
         self.expect(")")
         if name == "min":
-            return dim_min(*sizes)
+            return self.algebra.smallest(sizes)
         if name == "max":
-            return dim_max(*sizes)
+            return self.algebra.largest(sizes)
         return sizes[0] if name == "floor" else self.stretch(sizes, start)

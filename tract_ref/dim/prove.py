@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import gcd
 
+from tract_ref.dim import trace
 from tract_ref.dim.parse import Assertion
+from tract_ref.dim.points import Points
 from tract_ref.dim.query import solve_for, substitute
 from tract_ref.dim.tdim import (
     Atom,
@@ -25,12 +27,13 @@ from tract_ref.dim.tdim import (
     atom_dim,
     build,
     clamp_of,
+    combine,
     content,
     divide_exactly,
     pieces,
 )
 
-_BUDGET = 200
+BUDGET = 200
 _DEPTH = 3
 _FACTS = 64
 
@@ -52,14 +55,16 @@ class Prover:
         self._atoms: dict[Atom, Bounds] = {}
         self._lower: dict[Dim, int | None] = {}
         self._left = 0
-        self._learn(assertions)
+        self.assertions = tuple(assertions)
+        with trace.silent():
+            self._learn()
+        self.points = Points(self.symbol_bounds, self._facts)
 
-    def _learn(self, assertions: Iterable[Assertion]) -> None:
-        known = tuple(assertions)
-        for assertion in known:
+    def _learn(self) -> None:
+        for assertion in self.assertions:
             if assertion.relation == "==":
                 self._learn_equality(assertion)
-        for assertion in known:
+        for assertion in self.assertions:
             for fact in assertion.nonnegative:
                 self._learn_fact(substitute(fact, self.equalities))
 
@@ -87,6 +92,8 @@ class Prover:
         fact = build(fact.constant // common, {m: c // common for m, c in fact.terms})
         assert isinstance(fact, TDim)
         monomial, coefficient = fact.terms[0]
+        if len(fact.terms) == 1 and len(monomial) == 1 and monomial[0].kind == "floor":
+            self._learn_fact(_without_quotient(monomial[0], coefficient, fact.constant))
         if len(fact.terms) == 1 and len(monomial) == 1 and monomial[0].kind == "symbol":
             low, high = self._symbols.get(monomial[0].name, (None, None))
             if coefficient > 0:
@@ -108,20 +115,50 @@ class Prover:
         """Return a number the dimension is never below, None if none was found."""
         if not isinstance(dim, TDim):
             return dim
+        if trace.on and trace.heard():
+            with trace.silent():
+                return self.lower(dim)
         # A constant does not change the work: remember the answer without it.
         shifted = dim - dim.constant
         if shifted not in self._lower:
-            self._left = _BUDGET
+            self._left = BUDGET
             self._prepare(dim)
-            self._left = _BUDGET
+            self._left = BUDGET
             self._lower[shifted] = self._search(shifted, _DEPTH, {})
         found = self._lower[shifted]
         return None if found is None else found + dim.constant
 
     def upper(self, dim: Dim) -> int | None:
         """Return a number the dimension is never above, None if none was found."""
-        low = self.lower(-dim)
+        low = self.lower(combine(0, dim, -1))
         return None if low is None else -low
+
+    def never_negative(self, dim: Dim) -> bool:
+        """Tell whether a dimension is proved to be >= 0.
+
+        A point where it is not, or bounds of its terms that are enough, save the search.
+        """
+        if not isinstance(dim, TDim):
+            return dim >= 0
+        if trace.on and trace.heard():
+            with trace.silent():
+                return self.never_negative(dim)
+        if self.points.is_negative(dim):
+            return False
+        self._prepare(dim)
+        low = self._interval(dim)[0]
+        if low is None or low < 0:
+            low = self.lower(dim)
+        return low is not None and low >= 0
+
+    def decide_nonnegative(self, dim: Dim) -> bool | None:
+        """Tell whether a dimension is >= 0 always, never, or unknown."""
+        if self.never_negative(dim):
+            return True
+        if self.points.is_negative(combine(-1, dim, -1)):
+            return None
+        high = self.upper(dim)
+        return False if high is not None and high < 0 else None
 
     def decide_zero(self, dim: Dim) -> bool | None:
         """Tell whether a dimension is zero always, never, or unknown."""
@@ -137,7 +174,7 @@ class Prover:
     def _prepare(self, dim: TDim) -> None:
         """Bound inner atoms first, so that no question recurses through the whole nesting."""
         for atom in dim.atoms:
-            self._left = _BUDGET // 4
+            self._left = BUDGET // 4
             self._atom(atom)
 
     def _search(self, dim: Dim, depth: int, seen: dict[Dim, int | None]) -> int | None:
@@ -167,17 +204,21 @@ class Prover:
         return seen[dim]
 
     def _by_clamp(self, dim: TDim, depth: int, seen: dict[Dim, int | None]) -> int | None:
-        """Replace one maximum by its pieces: all of them for a minimum, the best otherwise."""
+        """Replace one maximum by its pieces: all of them for a minimum, the best otherwise.
+
+        Minima go first, in any order; which maximum goes next matters, so each one is tried.
+        """
         clamps = [(m[0], c) for m, c in dim.terms if len(m) == 1 and m[0].kind == "max"]
-        if not clamps:
-            return None
-        atom, factor = min(clamps, key=lambda clamp: (clamp[1] > 0, clamp[0].key))
-        rest = dim - factor * atom_dim(atom)
-        found = [self._search(rest + factor * p, depth, seen) for p in atom.pieces]
-        if factor > 0:
-            return _best(*found)
-        numbers = [low for low in found if low is not None]
-        return min(numbers) if len(numbers) == len(found) else None
+        clamps.sort(key=lambda clamp: (clamp[1] > 0, clamp[0].key))
+        best: int | None = None
+        for atom, factor in clamps:
+            rest = dim - factor * atom_dim(atom)
+            found = [self._search(rest + factor * p, depth, seen) for p in atom.pieces]
+            if factor < 0:
+                numbers = [low for low in found if low is not None]
+                return min(numbers) if len(numbers) == len(found) else None
+            best = _best(best, *found)
+        return best
 
     def _by_quotient(self, dim: TDim, depth: int, seen: dict[Dim, int | None]) -> int | None:
         """Multiply by the divisor and replace one quotient by its linear bound."""
@@ -266,6 +307,12 @@ def _of_broadcast(lows: list[int | None], tops: list[int | None], top: int | Non
             if ceiling is not None:
                 top = ceiling if top is None else min(top, ceiling)
     return low, top
+
+
+def _without_quotient(atom: Atom, sign: int, constant: int) -> Dim:
+    """x/q >= c exactly when x >= q*c; x/q <= c exactly when x <= q*c + q - 1."""
+    slack = atom.divisor - 1 if sign < 0 else 0
+    return sign * atom.pieces[0] + atom.divisor * constant + slack
 
 
 def _best(*lows: int | None) -> int | None:

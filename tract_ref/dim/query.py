@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
 
-from tract_ref.dim.build import broadcast, eq, ge, product, symbols
+from tract_ref.dim.build import broadcast, eq, ge, symbols
+from tract_ref.dim.order import monomial_key
 from tract_ref.dim.tdim import (
     Atom,
     Dim,
@@ -14,10 +15,10 @@ from tract_ref.dim.tdim import (
     TDim,
     atom_dim,
     build,
+    combine,
     content,
     dim_max,
     divide_exactly,
-    monomial_key,
 )
 from tract_ref.errors import EvalError, Inconclusive
 
@@ -39,9 +40,9 @@ def evaluate(dim: Dim, bindings: Mapping[str, int]) -> int:
     values: dict[Atom, int] = {}
     for atom in dim.atoms:
         values[atom] = (
-            int(bindings[atom.name]) if atom.kind == "symbol" else _atom_value(atom, values)
+            int(bindings[atom.name]) if atom.kind == "symbol" else atom_value(atom, values)
         )
-    return _value(dim, values)
+    return value_of(dim, values)
 
 
 def _not_set(names: Iterable[str]) -> str:
@@ -49,7 +50,8 @@ def _not_set(names: Iterable[str]) -> str:
     return f"symbol{'s' if len(listed) > 1 else ''} {', '.join(listed)} not set"
 
 
-def _value(dim: Dim, values: Mapping[Atom, int]) -> int:
+def value_of(dim: Dim, values: Mapping[Atom, int]) -> int:
+    """Return the value of a sum whose atoms have values."""
     if not isinstance(dim, TDim):
         return dim
     total = dim.constant
@@ -60,8 +62,13 @@ def _value(dim: Dim, values: Mapping[Atom, int]) -> int:
     return total
 
 
-def _atom_value(atom: Atom, values: Mapping[Atom, int]) -> int:
-    sizes = [_value(piece, values) for piece in atom.pieces]
+def atom_value(atom: Atom, values: Mapping[Atom, int]) -> int:
+    """Return the value of an atom other than a symbol, from those of the atoms inside.
+
+    Errors:
+        EvalError: a broadcast of two sizes that differ.
+    """
+    sizes = [value_of(piece, values) for piece in atom.pieces]
     if atom.kind == "floor":
         return sizes[0] // atom.divisor
     if atom.kind == "max":
@@ -97,7 +104,10 @@ def replace_atoms(dim: Dim, known: Mapping[Atom, Dim]) -> Dim:
         return dim
     total: Dim = dim.constant
     for monomial, coefficient in dim.terms:
-        total = total + coefficient * product(known[a] for a in monomial)
+        term = known[monomial[0]]
+        for atom in monomial[1:]:
+            term = term * known[atom]
+        total = combine(total, term, coefficient)
     return total
 
 

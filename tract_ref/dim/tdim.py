@@ -15,11 +15,14 @@ evaluates with truncation, which disagree on negative numerators.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from math import gcd
 from typing import Literal, TypeAlias, TypeGuard
 
+from tract_ref.dim import trace
+from tract_ref.dim.order import monomial_key, ordered_atoms, piece_key
+from tract_ref.dim.telling import tell_clamp, tell_product, tell_quotient, tell_sum
 from tract_ref.errors import InvalidModel
 
 Kind: TypeAlias = Literal["symbol", "floor", "max", "broadcast", "ge", "eq"]
@@ -95,32 +98,48 @@ class TDim:
     def atoms(self) -> tuple[Atom, ...]:
         """All atoms at any depth, each once, after the atoms it is made of."""
         if self._atoms is None:
-            self._atoms = _ordered_atoms(self)
+            self._atoms = ordered_atoms(self)
         return self._atoms
 
     def __add__(self, other: Dim) -> Dim:
-        if isinstance(other, TDim):
-            return _add(self, other)
-        return _intern(self.constant + operator.index(other), self.terms)
+        result = combine(self, other)
+        if trace.on:
+            tell_sum("add", (self, other), result)
+        return result
 
-    __radd__ = __add__
+    def __radd__(self, other: int) -> Dim:
+        result = combine(self, other)
+        if trace.on:
+            tell_sum("add", (other, self), result)
+        return result
 
     def __sub__(self, other: Dim) -> Dim:
-        if isinstance(other, TDim):
-            return 0 if other is self else _add(self, scale(other, -1))
-        return _intern(self.constant - operator.index(other), self.terms)
+        result = 0 if other is self else combine(self, other, -1)
+        if trace.on:
+            tell_sum("subtract", (self, other), result)
+        return result
 
     def __rsub__(self, other: int) -> Dim:
-        return scale(self, -1) + other
+        result = combine(scale(self, -1), other)
+        if trace.on:
+            tell_sum("subtract", (other, self), result)
+        return result
 
     def __neg__(self) -> TDim:
-        return scale(self, -1)
+        result = scale(self, -1)
+        if trace.on:
+            tell_product("negate", (self,), result)
+        return result
 
     def __mul__(self, other: Dim) -> Dim:
         if isinstance(other, TDim):
-            return _multiply(self, other)
-        factor = operator.index(other)
-        return scale(self, factor) if factor else 0
+            result = _multiply(self, other)
+        else:
+            factor = operator.index(other)
+            result = scale(self, factor) if factor else 0
+        if trace.on:
+            tell_product("multiply", (self, other), result)
+        return result
 
     __rmul__ = __mul__
 
@@ -183,18 +202,6 @@ def _intern(constant: int, terms: Terms) -> TDim:
     return found if found is not None else _DIMS.setdefault(key, TDim(constant, terms))
 
 
-def monomial_key(monomial: Monomial) -> tuple[int, tuple[tuple[int, str], ...]]:
-    """Return the place of a monomial in the order of terms (by degree, then by atoms)."""
-    return len(monomial), tuple(a.key for a in monomial)
-
-
-def piece_key(piece: Dim) -> tuple[list[tuple[object, int]], int]:
-    """Return a key that sorts dimensions, constants first."""
-    if not isinstance(piece, TDim):
-        return [], piece
-    return [(monomial_key(m), c) for m, c in piece.terms], piece.constant
-
-
 def build(constant: int, terms: dict[Monomial, int]) -> Dim:
     """Return constant + sum of terms; zero coefficients are dropped."""
     kept = [item for item in terms.items() if item[1]]
@@ -205,11 +212,19 @@ def build(constant: int, terms: dict[Monomial, int]) -> Dim:
     return _intern(constant, tuple(kept))
 
 
-def _add(left: TDim, right: TDim) -> Dim:
+def combine(left: Dim, right: Dim, factor: int = 1) -> Dim:
+    """Return left + factor * right for a factor that is not zero; it tells no step."""
+    if not isinstance(right, TDim):
+        constant = factor * operator.index(right)
+        if isinstance(left, TDim):
+            return _intern(left.constant + constant, left.terms)
+        return operator.index(left) + constant
+    if not isinstance(left, TDim):
+        return combine(scale(right, factor), left)
     terms = dict(left.terms)
     for monomial, coefficient in right.terms:
-        terms[monomial] = terms.get(monomial, 0) + coefficient
-    return build(left.constant + right.constant, terms)
+        terms[monomial] = terms.get(monomial, 0) + factor * coefficient
+    return build(left.constant + factor * right.constant, terms)
 
 
 def scale(dim: TDim, factor: int) -> TDim:
@@ -254,16 +269,30 @@ def divide_exactly(dim: Dim, divisor: int) -> Dim:
 def _floor_div(dim: TDim, divisor: int) -> Dim:
     """Take multiples of the divisor out, then divide inside a clamp or make a quotient."""
     if divisor == 1:
+        if trace.on:
+            trace.tell(trace.DIVIDE_ONE, "floor", (dim,), dim, divisor=1)
         return dim
     whole = {m: c // divisor for m, c in dim.terms if c % divisor == 0}
-    rest = build(dim.constant, {m: c for m, c in dim.terms if c % divisor})
-    if not isinstance(rest, TDim):
-        return build(rest // divisor, whole)
-    clamped = clamp_of(rest)
+    rest = build(dim.constant, {m: c for m, c in dim.terms if c % divisor}) if whole else dim
+    divided = _divide_rest(rest, divisor) if isinstance(rest, TDim) else rest // divisor
+    if not whole:
+        return divided
+    result = combine(divided, build(0, whole))
+    if trace.on:
+        trace.tell(trace.WHOLE, "floor", (dim,), result, divisor=divisor)
+    return result
+
+
+def _divide_rest(dim: TDim, divisor: int) -> Dim:
+    """max(a, b)/q = max(a/q, b/q); without a clamp a quotient is made."""
+    clamped = clamp_of(dim)
     if clamped is None:
-        return build(0, whole) + _quotient(rest, divisor)
-    divided = (piece // divisor for piece in pieces(rest))
-    return build(0, whole) + (dim_max(*divided) if clamped[1] > 0 else dim_min(*divided))
+        return _quotient(dim, divisor)
+    divided = [piece // divisor for piece in pieces(dim)]
+    result = dim_max(*divided) if clamped[1] > 0 else dim_min(*divided)
+    if trace.on:
+        trace.tell(trace.DIVIDE_CLAMP, "floor", (dim,), result, divisor=divisor)
+    return result
 
 
 def _quotient(dim: TDim, divisor: int) -> Dim:
@@ -273,13 +302,16 @@ def _quotient(dim: TDim, divisor: int) -> Dim:
     inside = build(
         dim.constant % divisor // common, {m: c % divisor // common for m, c in dim.terms}
     )
-    divisor //= common
-    if divisor == 1 or not isinstance(inside, TDim):
-        return outside + inside // divisor
-    merged = _merge_quotient(inside, divisor)
+    # No coefficient is a multiple of the divisor, so `inside` has terms and a divisor above 1.
+    assert isinstance(inside, TDim)
+    merged = _merge_quotient(inside, divisor // common)
     if merged is None:
-        merged = atom_dim(make_atom("floor", "", (inside,), divisor))
-    return outside + merged
+        merged = atom_dim(make_atom("floor", "", (inside,), divisor // common))
+    result = combine(outside, merged)
+    if trace.on:
+        reduced = build(dim.constant % divisor, {m: c % divisor for m, c in dim.terms})
+        tell_quotient((dim, reduced), divisor, common, (merged, result))
+    return result
 
 
 def _merge_quotient(dim: TDim, divisor: int) -> Dim | None:
@@ -288,8 +320,11 @@ def _merge_quotient(dim: TDim, divisor: int) -> Dim | None:
     if len(found) != 1 or found[0][1] != 1:
         return None
     inner = found[0][0][0]
-    rest = dim - atom_dim(inner)
-    return (inner.pieces[0] + inner.divisor * rest) // (inner.divisor * divisor)
+    rest = combine(dim, atom_dim(inner), -1)
+    result = combine(inner.pieces[0], rest, inner.divisor) // (inner.divisor * divisor)
+    if trace.on:
+        trace.tell(trace.NESTED, "floor", (dim,), result, divisor=divisor)
+    return result
 
 
 def clamp_of(dim: TDim) -> tuple[Atom, int] | None:
@@ -309,29 +344,47 @@ def pieces(dim: TDim) -> list[Dim]:
     if clamped is None:
         return [dim]
     atom, factor = clamped
-    rest = dim - atom_dim(atom) * factor
-    return [rest + factor * piece for piece in atom.pieces]
+    rest = combine(dim, atom_dim(atom), -factor)
+    return [combine(rest, piece, factor) for piece in atom.pieces]
 
 
 def dim_max(*dims: Dim) -> Dim:
     """Return the largest of some dimensions, flattened."""
     if not dims:
         raise InvalidModel("max(): needs at least one dimension")
-    best: dict[Terms, int] = {}
-    for dim in _alternatives(dims):
-        terms, constant = (dim.terms, dim.constant) if isinstance(dim, TDim) else ((), dim)
-        if constant > best.get(terms, constant - 1):
-            best[terms] = constant
-    _absorb(best)
-    flat = [_intern(c, terms) if terms else c for terms, c in best.items()]
-    return flat[0] if len(flat) == 1 else _clamp(flat)
+    return _largest(dims, 1)
 
 
 def dim_min(*dims: Dim) -> Dim:
     """Return the smallest of some dimensions, flattened."""
     if not dims:
         raise InvalidModel("min(): needs at least one dimension")
-    return -dim_max(*(-d for d in dims))
+    result = _largest([scale(d, -1) if isinstance(d, TDim) else -d for d in dims], -1)
+    return scale(result, -1) if isinstance(result, TDim) else -result
+
+
+def _largest(dims: Sequence[Dim], sign: int) -> Dim:
+    """The maximum; the sign is -1 when it stands for a negated minimum, for the record only."""
+    found = list(_alternatives(dims))
+    best: dict[Terms, int] = {}
+    for dim in found:
+        terms, constant = (dim.terms, dim.constant) if isinstance(dim, TDim) else ((), dim)
+        if constant > best.get(terms, constant - 1):
+            best[terms] = constant
+    kept = dict(best)
+    _absorb(kept)
+    flat = [_intern(c, terms) if terms else c for terms, c in kept.items()]
+    result = flat[0] if len(flat) == 1 else _clamp(flat, sign)
+    if trace.on:
+        merged = [_intern(c, terms) if terms else c for terms, c in best.items()]
+        tell_clamp(
+            sign,
+            result,
+            (trace.ABSORB, merged, flat),
+            (trace.LARGEST, found, merged),
+            (trace.FLATTEN, dims, found),
+        )
+    return result
 
 
 def _alternatives(dims: Iterable[Dim]) -> Iterator[Dim]:
@@ -360,20 +413,27 @@ def _absorb(best: dict[Terms, int]) -> None:
                 break
 
 
-def _clamp(flat: list[Dim]) -> Dim:
+def _clamp(flat: list[Dim], sign: int) -> Dim:
     """Give away the smallest piece and the common factor: max(S, 2*T+S) = S + 2*max(0, T)."""
     offset = _plain_part(flat[0])
     for dim in flat[1:]:
         candidate = _plain_part(dim)
-        difference = candidate - offset
+        difference = combine(candidate, offset, -1)
         leading = difference.terms[0][1] if isinstance(difference, TDim) else difference
         if leading < 0:
             offset = candidate
-    reduced = [dim - offset for dim in flat]
+    reduced = [combine(dim, offset, -1) for dim in flat]
     factors = (c for d in reduced if isinstance(d, TDim) for _, c in d.terms)
     common = gcd(*factors, *(d.constant if isinstance(d, TDim) else d for d in reduced))
     divided = sorted((divide_exactly(d, common) for d in reduced), key=piece_key)
-    return offset + common * atom_dim(make_atom("max", "", tuple(divided)))
+    atom = atom_dim(make_atom("max", "", tuple(divided)))
+    scaled = scale(atom, common)
+    result = combine(scaled, offset)
+    if trace.on:
+        if common != 1:
+            tell_clamp(sign, scaled, (trace.CLAMP_FACTOR, reduced, divided))
+        tell_clamp(sign, result, (trace.RELATIVE_CLAMP, flat, reduced))
+    return result
 
 
 def _plain_part(dim: Dim) -> Dim:
@@ -381,23 +441,6 @@ def _plain_part(dim: Dim) -> Dim:
     if not isinstance(dim, TDim):
         return dim
     return build(dim.constant, {m: c for m, c in dim.terms if m[0].kind != "max" or len(m) > 1})
-
-
-def _ordered_atoms(dim: TDim) -> tuple[Atom, ...]:
-    """Walk without recursion, because a dimension may be nested thousands deep."""
-    done: dict[Atom, None] = {}
-    stack: list[tuple[Atom, bool]] = [(a, False) for m, _ in dim.terms for a in m]
-    while stack:
-        atom, ready = stack.pop()
-        if atom in done:
-            continue
-        if ready or atom.kind == "symbol":
-            done[atom] = None
-            continue
-        stack.append((atom, True))
-        inner = (p for p in atom.pieces if isinstance(p, TDim))
-        stack.extend((a, False) for p in inner for m, _ in p.terms for a in m if a not in done)
-    return tuple(done)
 
 
 def _text(dim: TDim) -> str:
