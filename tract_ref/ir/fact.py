@@ -7,13 +7,14 @@ tensor of dims (tract's TDim datum type) is a NumPy array of dtype object whose 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from tract_ref.approx import Array
 from tract_ref.dim import Dim, TDim, evaluate, product, substitute
-from tract_ref.errors import EvalError, Inconclusive, InvalidModel
+from tract_ref.errors import EvalError, Inconclusive, InvalidModel, Refused
+from tract_ref.ir.per_element import PerElement, of_number
 
 Tensor = Array
 DType = np.dtype[np.generic]
@@ -55,8 +56,14 @@ def dtype_named(name: str) -> DType:
 
     Raises:
         InvalidModel: no such dtype.
+        Refused: a quantised one.
     """
     found = DTYPES.get(name.lower())
+    if found is None and name.lower().startswith(("qi8", "qu8", "qi32", "qu32")):
+        raise Refused(
+            f"the quantised dtype {name!r} is not read",
+            remedy="export the model in floats, without quantisation",
+        )
     if found is None:
         raise InvalidModel(f"unknown dtype {name!r}", remedy="use one of " + ", ".join(DTYPES))
     return found
@@ -70,16 +77,36 @@ class Fact:
         dtype: element type.
         shape: one dim per axis.
         const: the value when the wire is constant, else None.
+        uniform: the rank-0 value that every element has, when that is known.
+        per_element: the value of each element over its coordinates, when that is known.
+        region: 0/1 over the coordinates: the positions that an output of the model can show; None
+            means all. Set by propagate_roi, forgotten by every edit.
     """
 
     dtype: DType
     shape: Shape
     const: Tensor | None = None
+    uniform: Tensor | None = None
+    per_element: PerElement | None = None
+    region: Dim | None = None
 
     @staticmethod
     def of(tensor: Tensor) -> Fact:
         """Return the fact of a constant."""
-        return Fact(tensor.dtype, tensor.shape, tensor)
+        uniform = uniform_of(tensor)
+        value = None if uniform is None else of_number(uniform.item())
+        return Fact(tensor.dtype, tensor.shape, tensor, uniform, value)
+
+    def tells(self, other: Fact) -> bool:
+        """Say whether all that is known here of single elements is known in another fact, too."""
+        value, uniform = self.per_element, self.uniform
+        if value is not None and value != other.per_element:
+            return False
+        if uniform is None or other.uniform is None:
+            return uniform is None
+        if self.dtype == TDIM:
+            return uniform.item() is other.uniform.item() or uniform.item() == other.uniform.item()
+        return uniform.tobytes() == other.uniform.tobytes()
 
     @property
     def rank(self) -> int:
@@ -121,15 +148,23 @@ class Fact:
         return Fact(self.dtype, shape)
 
     def without_const(self) -> Fact:
-        """Return the fact with its constant forgotten."""
-        return self if self.const is None else replace(self, const=None)
+        """Return the fact with its constant, and what follows from it, forgotten."""
+        return Fact(self.dtype, self.shape)
 
     def substitute(self, mapping: Mapping[str, Dim]) -> Fact:
-        """Return the fact with symbols replaced in the shape and in a constant tensor of dims."""
-        const = self.const
-        if const is not None and const.dtype == TDIM:
-            const = substitute_dims(const, mapping)
-        return Fact(self.dtype, tuple(substitute(d, mapping) for d in self.shape), const)
+        """Return the fact with symbols replaced in the shape and in all that is known."""
+        const, uniform, value, region = self.const, self.uniform, self.per_element, self.region
+        if self.dtype == TDIM:
+            const = None if const is None else substitute_dims(const, mapping)
+            uniform = None if uniform is None else substitute_dims(uniform, mapping)
+        return Fact(
+            self.dtype,
+            tuple(substitute(d, mapping) for d in self.shape),
+            const,
+            uniform,
+            None if value is None else value.substitute(mapping),
+            None if region is None else substitute(region, mapping),
+        )
 
     def concrete_shape(self, bindings: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape as integers.
@@ -148,6 +183,23 @@ class Fact:
     def __str__(self) -> str:
         """Print as `1,20,S,f32`, the engine's text form."""
         return ",".join([*(str(d) for d in self.shape), dtype_name(self.dtype)])
+
+
+def uniform_of(tensor: Tensor) -> Tensor | None:
+    """Return the rank-0 value that every element has, bit for bit; None when two differ."""
+    if not tensor.size:
+        return None
+    if tensor.dtype == TDIM:
+        dims = tensor.ravel()
+        same = all(dim is dims[0] or dim == dims[0] for dim in dims)
+        return dims[:1].reshape(()) if same else None
+    # Most weights part at once: only what looks uniform is read to its end.
+    corner, middle = (0,) * tensor.ndim, tuple(n // 2 for n in tensor.shape)
+    first = np.array(tensor[corner])
+    if any(tensor[at].tobytes() != first.tobytes() for at in ((-1,) * tensor.ndim, middle)):
+        return None
+    bits = np.ascontiguousarray(tensor).reshape(-1).view(f"u{tensor.dtype.itemsize}")
+    return first if bool(np.all(bits == bits[0])) else None
 
 
 def substitute_dims(tensor: Tensor, mapping: Mapping[str, Dim]) -> Tensor:

@@ -8,7 +8,7 @@ the value, so that a message about a transformed model can name the wire that th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -18,6 +18,10 @@ from tract_ref.errors import InternalError, InvalidModel, TractRefError
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.op import Op, Turn
+
+# More than these say nothing that a reader can use.
+MOST_ORIGINS = 8
+MORE = "…"
 
 
 class Outlet(NamedTuple):
@@ -37,6 +41,8 @@ class Node:
         op: what is applied.
         inputs: the wires it reads, in the op's order.
         outputs: one fact per output.
+        origin: names of the nodes of the source document that it comes from, at most
+            `MOST_ORIGINS`, then `…`; its own name for a node that no pass has made.
     """
 
     id: int
@@ -44,6 +50,7 @@ class Node:
     op: Op
     inputs: tuple[Outlet, ...]
     outputs: tuple[Fact, ...]
+    origin: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +67,6 @@ class Source(Op):
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """A source is fed, never evaluated."""
         raise InternalError("a Source is fed by the session")
-
-    def substitute(self, mapping: object) -> Op:
-        """Return the source with symbols replaced in its fact."""
-        return Source(self.fact.substitute(mapping))  # pyright: ignore[reportArgumentType]
 
     def describe(self) -> str:
         """Return the fact."""
@@ -89,11 +92,6 @@ class Const(Op):
         """A constant has no input axis."""
         return AxesMapping.disconnected()
 
-    def substitute(self, mapping: object) -> Op:
-        """Return the constant with symbols replaced when it is a tensor of dims."""
-        fact = Fact.of(self.tensor).substitute(mapping)  # pyright: ignore[reportArgumentType]
-        return Const(fact.const) if fact.const is not None else self
-
 
 class Model:
     """A graph of nodes.
@@ -106,6 +104,7 @@ class Model:
         scope: what is known about the symbols.
         labels: names of source-document wires, by the outlet that carries the value now.
         properties: named tensors (`pulse.delay`, …).
+        has_regions: facts carry regions of interest, which any edit makes stale.
     """
 
     def __init__(self, scope: Scope | None = None) -> None:
@@ -116,6 +115,7 @@ class Model:
         self.scope: Scope = scope if scope is not None else Scope()
         self.labels: dict[Outlet, tuple[str, ...]] = {}
         self.properties: dict[str, Tensor] = {}
+        self.has_regions = False
         self.successors: dict[int, dict[int, int]] = {}
         self.next_id = 0
         self._by_name: dict[str, int] = {}
@@ -137,17 +137,20 @@ class Model:
         self.inputs.append(outlet)
         return outlet
 
-    def add_const(self, name: str, tensor: Tensor) -> Outlet:
+    def add_const(self, name: str, tensor: Tensor, *, origin: tuple[str, ...] = ()) -> Outlet:
         """Add a constant."""
-        return self.wire(name, Const(tensor), ())[0]
+        return self.wire(name, Const(tensor), (), origin=origin)[0]
 
-    def wire(self, name: str, op: Op, inputs: Sequence[Outlet]) -> tuple[Outlet, ...]:
+    def wire(
+        self, name: str, op: Op, inputs: Sequence[Outlet], *, origin: tuple[str, ...] = ()
+    ) -> tuple[Outlet, ...]:
         """Add a node.
 
         Args:
             name: unique name of the node.
             op: what to apply.
             inputs: existing outlets, in the op's order.
+            origin: the nodes that it comes from, empty for a new node.
 
         Returns:
             One outlet per output of the op.
@@ -158,14 +161,16 @@ class Model:
         """
         if name in self._by_name:
             raise InvalidModel("the name is already taken by another node", node=name, op=op.name)
+        self.forget_regions()
         facts = infer(name, op, tuple(self.fact(outlet) for outlet in inputs))
-        node = Node(self.next_id, name, op, tuple(inputs), facts)
+        node = Node(self.next_id, name, op, tuple(inputs), facts, origin or (name,))
         self.next_id += 1
         self.insert(node)
         return tuple(Outlet(node.id, slot) for slot in range(len(facts)))
 
     def set_outputs(self, outlets: Iterable[Outlet], names: Iterable[str]) -> None:
         """Choose the outputs and their names."""
+        self.forget_regions()
         self.outputs = list(outlets)
         self.output_names = list(names)
 
@@ -286,6 +291,18 @@ class Model:
         for slot in range(len(node.outputs)):
             self.labels.pop(Outlet(node.id, slot), None)
 
+    def annotate(self, node: Node, op: Op, outputs: tuple[Fact, ...]) -> None:
+        """Put regions of interest into the facts of a node, and into its sub-models."""
+        node.op, node.outputs = op, outputs
+        self.has_regions = True
+
+    def forget_regions(self) -> None:
+        """Drop every region of interest; at no cost when there is none."""
+        if self.has_regions:
+            for node in self.nodes.values():
+                node.outputs = tuple(replace(fact, region=None) for fact in node.outputs)
+            self.has_regions = False
+
     def rename(self, node: Node, name: str) -> None:
         """Give a node another free name; only patches call this."""
         if self._by_name.get(name, node.id) != node.id:
@@ -315,17 +332,26 @@ class Model:
         """Return an independent model that shares facts, ops and tensors."""
         other = Model(self.scope)
         other.nodes = {
-            i: Node(n.id, n.name, n.op, n.inputs, n.outputs) for i, n in self.nodes.items()
+            i: Node(n.id, n.name, n.op, n.inputs, n.outputs, n.origin)
+            for i, n in self.nodes.items()
         }
         other.inputs = list(self.inputs)
         other.outputs = list(self.outputs)
         other.output_names = list(self.output_names)
         other.labels = dict(self.labels)
         other.properties = dict(self.properties)
+        other.has_regions = self.has_regions
         other.successors = {i: dict(below) for i, below in self.successors.items()}
         other.next_id = self.next_id
         other._by_name = dict(self._by_name)
         return other
+
+
+def joined(origins: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the union of origins, in order; names beyond `MOST_ORIGINS` become one `…`."""
+    names = dict.fromkeys(name for origin in origins for name in origin)
+    more = names.pop(MORE, "") is None or len(names) > MOST_ORIGINS
+    return (*list(names)[:MOST_ORIGINS], *([MORE] if more else []))
 
 
 def infer(name: str, op: Op, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import numpy as np
 
-from tract_ref.dim import Dim, TDim, evaluate, substitute
+from tract_ref.dim import Dim, evaluate
 from tract_ref.errors import EvalError, Inconclusive, InvalidModel
+from tract_ref.ir.attributes import mentions_symbol, substituted_in
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Tensor
 
@@ -159,43 +160,19 @@ class Op(ABC):
 
     def substitute(self, mapping: Mapping[str, Dim]) -> Op:
         """Return the op with symbols replaced in every attribute that holds dims."""
-        changed: dict[str, object] = {}
-        for f in dataclasses.fields(cast("type[OpState]", type(self))):
-            old: object = getattr(self, f.name)
-            new = _substitute_value(old, mapping)
-            if new is not old:
-                changed[f.name] = new
-        if not changed:
-            return self
-        return cast("Op", dataclasses.replace(cast("OpState", self), **changed))  # pyright: ignore[reportArgumentType]
+        return cast("Op", substituted_in(self, mapping))
 
     def mentions(self, symbol: str) -> bool:
-        """Say whether an attribute contains `symbol`."""
-        fields = dataclasses.fields(cast("type[OpState]", type(self)))
-        return any(_mentions(getattr(self, f.name), symbol) for f in fields)
+        """Say whether an attribute, or a wire or attribute of a sub-model, contains `symbol`."""
+        if mentions_symbol(self, symbol):
+            return True
+        inner = (node for body in self.bodies() for node in body.order())
+        return any(n.op.mentions(symbol) or mentions_symbol(n.outputs, symbol) for n in inner)
 
     def describe(self) -> str:
         """Return the attributes as `name=value`, for dumps."""
         fields = dataclasses.fields(cast("type[OpState]", type(self)))
         return ", ".join(f"{f.name}={_show(getattr(self, f.name))}" for f in fields)
-
-
-def _substitute_value(value: object, mapping: Mapping[str, Dim]) -> object:
-    if isinstance(value, TDim):
-        return substitute(value, mapping)
-    if isinstance(value, tuple):
-        items = cast("tuple[object, ...]", value)
-        new = tuple(_substitute_value(item, mapping) for item in items)
-        return new if any(a is not b for a, b in zip(new, items, strict=True)) else items
-    return value
-
-
-def _mentions(value: object, symbol: str) -> bool:
-    if isinstance(value, TDim):
-        return symbol in value.symbols
-    return isinstance(value, tuple) and any(
-        _mentions(item, symbol) for item in cast("tuple[object, ...]", value)
-    )
 
 
 def _show(value: object) -> str:

@@ -7,11 +7,14 @@ is looked at again. The input model is left as it was.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tract_ref.errors import InternalError, TractRefError
+from tract_ref.ir.check import checked
 from tract_ref.ir.fact import TDIM
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.ir.op import Turn
@@ -28,15 +31,42 @@ _FOLDED_BYTES = 4 << 20
 _VISITS_PER_NODE = 200
 
 
+@dataclass
+class Rewrites:
+    """What declutter did; counts of several runs may be added up in one record.
+
+    Attributes:
+        fired: per rule, by the name of its function, how many times it changed the model.
+        visits: how many times a node was looked at.
+    """
+
+    fired: Counter[str] = field(default_factory=lambda: Counter[str]())
+    visits: int = 0
+
+    @property
+    def total(self) -> int:
+        """Number of changes."""
+        return self.fired.total()
+
+    def count(self, rule: object, times: int = 1) -> None:
+        """Count changes by a rule, a function."""
+        self.fired[getattr(rule, "__name__", str(rule)).removeprefix("_")] += times
+
+    def add(self, other: Rewrites) -> None:
+        """Add the counts of another record."""
+        self.fired.update(other.fired)
+        self.visits += other.visits
+
+
 class _Declutter:
     """One run over one model; also the context of its rules."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, nodes: Iterable[int], record: Rewrites) -> None:
         self.model = model
-        order = [node.id for node in model.order()]
-        self._queue: deque[int] = deque(order)
-        self._queued: set[int] = set(order)
-        self._budget = _VISITS_PER_NODE * (len(order) + 10)
+        self.record = record
+        self._queue: deque[int] = deque(nodes)
+        self._queued: set[int] = set(self._queue)
+        self._budget = _VISITS_PER_NODE * (len(model.nodes) + 10)
 
     def patch(self) -> ModelPatch:
         """Return an empty patch over the model."""
@@ -50,6 +80,7 @@ class _Declutter:
             node = self.model.nodes.get(node_id)
             if node is None or isinstance(node.op, Source | Const):
                 continue
+            self.record.visits += 1
             self._budget -= 1
             if self._budget < 0:
                 raise InternalError(
@@ -71,10 +102,12 @@ class _Declutter:
         try:
             folded = _fold_constants(self.model, node)
             if folded is not None:
+                self.record.count(_fold_constants)
                 return folded
             for rule in DECLUTTER.rules(type(node.op)):
                 patch = rule(node.op, node, self)
                 if patch is not None:
+                    self.record.count(rule)
                     return patch
         except TractRefError as error:
             raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
@@ -109,11 +142,25 @@ def _fold_constants(model: Model, node: Node) -> ModelPatch | None:
     return patch
 
 
-def declutter(model: Model) -> Model:
+def _declutter_bodies(model: Model, record: Rewrites) -> None:
+    for node in model.order():
+        bodies = node.op.bodies()
+        if bodies:
+            inner = Rewrites()
+            simple = tuple(declutter(body, record=inner) for body in bodies)
+            record.add(inner)
+            if inner.total:
+                op = node.op.with_bodies(simple)
+                ModelPatch.replace(model, node, op, node.inputs).apply()
+
+
+@checked(STAGE)
+def declutter(model: Model, *, record: Rewrites | None = None) -> Model:
     """Return the simplified model.
 
     Args:
         model: any batch or pulsified model; it is not changed.
+        record: counts what is done, when given.
 
     Returns:
         A model with the same inputs, outputs, names and values, on which a second run changes
@@ -121,13 +168,16 @@ def declutter(model: Model) -> Model:
 
     Raises:
         InvalidModel: the graph has a cycle, or folding a constant finds a rule broken.
+        EvalError: folding a constant meets data that an op rejects.
     """
     model = model.copy()
-    run = _Declutter(model)
-    run.run()
+    record = Rewrites() if record is None else record
+    _declutter_bodies(model, record)
+    run = _Declutter(model, (node.id for node in model.order()), record)
     while True:
+        run.run()
         merged = merge_siblings(model)
-        if not merged:
+        if not merged.nodes:
             return model
-        again = _Declutter(model)
-        again.run()
+        record.count(merge_siblings, merged.nodes)
+        run.touch(merged.touched)

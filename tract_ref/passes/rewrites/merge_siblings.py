@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Hashable
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -19,7 +19,14 @@ from tract_ref.ir.op import Op, OpState
 from tract_ref.ir.patch import ModelPatch
 
 
-def merge_siblings(model: Model) -> int:
+class Merged(NamedTuple):
+    """How many nodes became another one, and the nodes whose surroundings changed by that."""
+
+    nodes: int
+    touched: list[int]
+
+
+def merge_siblings(model: Model) -> Merged:
     """Merge equal nodes of a model in place.
 
     Outputs keep their number and names (two may come to read one wire), labels move along.
@@ -28,7 +35,7 @@ def merge_siblings(model: Model) -> int:
         model: edited, through one patch.
 
     Returns:
-        How many nodes were merged into another one.
+        How many nodes were merged into another one, and what that touched.
     """
     seen: dict[Hashable, list[Node]] = {}
     moved: dict[Outlet, Outlet] = {}
@@ -46,10 +53,8 @@ def merge_siblings(model: Model) -> int:
         merged += 1
         for slot in range(len(node.outputs)):
             moved[Outlet(node.id, slot)] = Outlet(twin.id, slot)
-            patch.shunt(Outlet(node.id, slot), Outlet(twin.id, slot))
-    if merged:
-        patch.apply()
-    return merged
+        patch.merge(node, twin)
+    return Merged(merged, patch.apply() if merged else [])
 
 
 def _key(node: Node, inputs: tuple[Outlet, ...]) -> Hashable | None:
