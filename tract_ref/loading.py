@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tract_ref.dim import Dim, symbols
+from tract_ref.dim import Dim
 from tract_ref.errors import InvalidModel, MalformedFile
 from tract_ref.ir.check import check_model
 from tract_ref.ir.model import Model
 from tract_ref.nnef.reader import read_nnef
 from tract_ref.nnef.writer import write_nnef
-from tract_ref.passes.set_symbols import set_symbols
+from tract_ref.passes.set_symbols import set_symbols, symbols_of
 
 
 def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:
@@ -26,7 +26,8 @@ def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:
 
     Raises:
         MalformedFile: it cannot be read.
-        InvalidModel: it breaks a rule of the IR or of an op, or a symbol to replace is not in it.
+        InvalidModel: it breaks a rule of the IR or of an op, a symbol to replace is not in it, or
+            its value breaks an assertion.
         Refused: it is legal, but uses what tract_ref declines.
     """
     where = Path(path)
@@ -47,11 +48,7 @@ def load(path: str | Path, *, set: Mapping[str, Dim] | None = None) -> Model:
 
 
 def _require_known(model: Model, values: Mapping[str, Dim]) -> None:
-    known = sorted(
-        model.scope.symbols.union(
-            *(symbols(d) for n in model.order() for f in n.outputs for d in f.shape)
-        )
-    )
+    known = sorted(symbols_of(model))
     for name in values:
         if name not in known:
             listed = ", ".join(known) or "none"

@@ -78,9 +78,6 @@ def test_archive_is_read_from_any_container(stored):
     ("entry", "word"),
     [
         ("graph.quant", "quantisation table"),
-        ("sub.nnef.tgz", "sub-model"),
-        ("sub.nnef.tar", "sub-model"),
-        ("sub/graph.nnef", "sub-model"),
         ("w.safetensors", "safetensors"),
     ],
 )

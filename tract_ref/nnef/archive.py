@@ -1,7 +1,9 @@
 """An NNEF archive: a folder, a tar or a gzip tar, as a read-only mapping from path to bytes.
 
-    graph.nnef      the document
-    *.dat           a tensor, its label is the path without the extension
+    graph.nnef              the document
+    *.dat                   a tensor, its label is the path without the extension
+    LABEL/graph.nnef        a sub-model, with the tensors of its folder
+    LABEL.nnef.tar, .tgz    the same, packed
 
 Leading `./` is dropped; an entry with a component that begins with a dot is ignored. Nothing
 outside the folder or the file is ever read: labels are keys of a mapping, never paths.
@@ -30,6 +32,7 @@ GRAPH = "graph.nnef"
 # 1980-01-01: the earliest date of a zip, and what the real engine writes for reproducible archives.
 TIMESTAMP = 315_532_800
 
+PACKED = ".nnef.tar"
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK_BYTES = 1 << 20
 
@@ -104,6 +107,27 @@ class Archive:
             seen = f"byte {error.start} of {GRAPH} is not UTF-8"
             raise MalformedFile(seen, file=f"{self.name}/{GRAPH}") from None
 
+    def submodel(self, label: str, *, limits: Limits | None = None) -> Archive | None:
+        """Return the archive of a sub-model: a folder or a packed one; None when there is none.
+
+        Errors:
+            MalformedFile, Refused: see `read_archive`.
+        """
+        name, bounds = f"{self.name}/{label}", limits or LIMITS
+        if f"{label}/{GRAPH}" in self.files:
+            lead = f"{label}/"
+            inside = [entry for entry in self.files if entry.startswith(lead)]
+            readers: dict[str, Callable[[], bytes]] = {
+                entry.removeprefix(lead): partial(self.files.__getitem__, entry) for entry in inside
+            }
+            return _checked(Archive(name, Files(readers)), bounds)
+        for suffix in (PACKED, ".nnef.tgz"):
+            if f"{label}{suffix}" in self.files:
+                shown = f"{name}{suffix}"
+                data = self.files[f"{label}{suffix}"]
+                return _checked(Archive(shown, Files(_tar_readers(data, shown, bounds))), bounds)
+        return None
+
     def labels(self) -> tuple[str, ...]:
         """Return the labels of the tensors, sorted."""
         return tuple(sorted(name[:-4] for name in self.files if name.endswith(".dat")))
@@ -129,7 +153,7 @@ def read_archive(path: str | Path, *, limits: Limits = LIMITS) -> Archive:
 
     Errors:
         MalformedFile: nothing there, no archive, an entry that leaves it, a bound passed.
-        Refused: quantisation table, sub-models, safetensors, templates.
+        Refused: quantisation table, safetensors, templates.
     """
     place = Path(path)
     try:
@@ -137,7 +161,7 @@ def read_archive(path: str | Path, *, limits: Limits = LIMITS) -> Archive:
         if stat.S_ISDIR(mode):
             readers = _folder_readers(place, limits)
         elif stat.S_ISREG(mode):
-            readers = _tar_readers(place, limits)
+            readers = _tar_readers(_file_bytes(place, limits), str(place), limits)
         else:
             raise MalformedFile("neither a folder nor a file", file=str(path))
     except FileNotFoundError:
@@ -145,9 +169,7 @@ def read_archive(path: str | Path, *, limits: Limits = LIMITS) -> Archive:
         raise MalformedFile(seen, file=str(path), remedy="check the path") from None
     except OSError as error:
         raise _unreadable(str(path), error) from error
-    archive = Archive(str(path), Files(readers))
-    _check_entries(archive, limits)
-    return archive
+    return _checked(Archive(str(path), Files(readers)), limits)
 
 
 def write_folder(path: str | Path, files: Mapping[str, bytes]) -> None:
@@ -174,6 +196,16 @@ def write_tar(path: str | Path, files: Mapping[str, bytes], *, gzip: bool = Fals
     Errors:
         Refused: a name that would leave the archive.
     """
+    data = packed(files)
+    Path(path).write_bytes(_compress(data) if gzip else data)
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """Return the entries as the bytes of a tar.
+
+    Errors:
+        Refused: a name that would leave the archive.
+    """
     _check_names(files)
     with io.BytesIO() as buffer:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -181,8 +213,7 @@ def write_tar(path: str | Path, files: Mapping[str, bytes], *, gzip: bool = Fals
                 member = tarfile.TarInfo(name)
                 member.size, member.mtime, member.mode = len(files[name]), TIMESTAMP, 0o644
                 tar.addfile(member, io.BytesIO(files[name]))
-        data = buffer.getvalue()
-    Path(path).write_bytes(_compress(data) if gzip else data)
+        return buffer.getvalue()
 
 
 def _compress(data: bytes) -> bytes:
@@ -251,13 +282,20 @@ def _read_file(path: Path, shown: str) -> bytes:
         raise _unreadable(shown, error) from error
 
 
-def _tar_readers(path: Path, limits: Limits) -> dict[str, Callable[[], bytes]]:
-    data = _tar_bytes(path, limits)
+def _file_bytes(path: Path, limits: Limits) -> bytes:
+    size = path.stat().st_size
+    if size > limits.total_bytes:
+        raise _too_large(str(path), limits.total_bytes)
+    return path.read_bytes()
+
+
+def _tar_readers(packed: bytes, path: str, limits: Limits) -> dict[str, Callable[[], bytes]]:
+    data = _tar_bytes(packed, path, limits)
     readers: dict[str, Callable[[], bytes]] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
             for count, member in enumerate(tar, 1):
-                _check_count(str(path), count, limits)
+                _check_count(path, count, limits)
                 name = _member_name(path, member)
                 if name is None:
                     continue
@@ -269,34 +307,27 @@ def _tar_readers(path: Path, limits: Limits) -> dict[str, Callable[[], bytes]]:
                 readers[name] = partial(data.__getitem__, slice(member.offset_data, end))
             rest = data[tar.offset : tar.offset + tarfile.BLOCKSIZE]
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
-        raise _unreadable(str(path), error) from error
+        raise _unreadable(path, error) from error
     # tarfile stops at a damaged header as if it were the end.
     if rest.strip(b"\0"):
-        raise MalformedFile("damaged after the last entry that can be read", file=str(path))
+        raise MalformedFile("damaged after the last entry that can be read", file=path)
     return readers
 
 
-def _tar_bytes(path: Path, limits: Limits) -> bytes:
+def _tar_bytes(packed: bytes, path: str, limits: Limits) -> bytes:
     """Return the tar, decompressed up to a bound."""
-    size = path.stat().st_size
-    with path.open("rb") as raw:
-        is_gzip = raw.read(2) == _GZIP_MAGIC
-        raw.seek(0)
-        bound = limits.total_bytes
-        if not is_gzip:
-            if size > bound:
-                raise _too_large(str(path), bound)
-            return raw.read()
-        bound = min(bound, max(limits.free_bytes, limits.ratio * size))
-        data = bytearray()
-        try:
-            with gzip.GzipFile(fileobj=raw) as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    data += chunk
-                    if len(data) > bound:
-                        raise _too_large(str(path), bound)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise _unreadable(str(path), error) from error
+    if not packed.startswith(_GZIP_MAGIC):
+        return packed
+    bound = min(limits.total_bytes, max(limits.free_bytes, limits.ratio * len(packed)))
+    data = bytearray()
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                data += chunk
+                if len(data) > bound:
+                    raise _too_large(path, bound)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from error
     return bytes(data)
 
 
@@ -310,7 +341,7 @@ def _check_count(file: str, count: int, limits: Limits) -> None:
         raise MalformedFile(f"more than {limits.members} entries", file=file)
 
 
-def _member_name(path: Path, member: tarfile.TarInfo) -> str | None:
+def _member_name(path: str, member: tarfile.TarInfo) -> str | None:
     """Return the path of a file inside the archive, None for folders and hidden entries."""
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
     shown = f"{path}/{member.name}"
@@ -328,8 +359,8 @@ def _member_name(path: Path, member: tarfile.TarInfo) -> str | None:
     return "/".join(parts)
 
 
-def _check_entries(archive: Archive, limits: Limits) -> None:
-    """Refuse the entries that would change the meaning of the model if they were left out."""
+def _checked(archive: Archive, limits: Limits) -> Archive:
+    """Return an archive whose entries can all be read; refuse those that mean something else."""
     nested = [name for name in archive.files if name.endswith(f"/{GRAPH}")]
     if GRAPH not in archive.files:
         remedy = "add it at the root"
@@ -338,9 +369,8 @@ def _check_entries(archive: Archive, limits: Limits) -> None:
         raise MalformedFile(f"there is no {GRAPH} at the root", file=archive.name, remedy=remedy)
     for name in archive.files:
         if name == "graph.quant":
-            raise _refused(archive, name, "quantisation table", "store a model in plain types")
-        if name.endswith((".nnef.tgz", ".nnef.tar")) or name in nested:
-            raise _refused(archive, name, "sub-model", "put the nodes in the main graph")
+            remedy = "export the model in floats, without it"
+            raise _refused(archive, name, "quantisation table", remedy)
         if name.endswith(".safetensors"):
             raise _refused(archive, name, "safetensors file", "store each tensor as .dat")
     graph = archive.files[GRAPH]
@@ -349,6 +379,7 @@ def _check_entries(archive: Archive, limits: Limits) -> None:
         raise MalformedFile(seen, file=f"{archive.name}/{GRAPH}")
     if b"{{" in graph or b"{%" in graph:
         raise _refused(archive, GRAPH, "template", "render it first: neither {{ nor {% may remain")
+    return archive
 
 
 def _refused(archive: Archive, name: str, what: str, remedy: str) -> Refused:

@@ -9,7 +9,7 @@ from typing import NoReturn, cast
 import numpy as np
 
 from tract_ref.dim import Dim
-from tract_ref.errors import TractRefError
+from tract_ref.errors import InternalError, TractRefError
 from tract_ref.ir.fact import TDIM, Fact, Tensor, dtype_name, dtype_named
 from tract_ref.ir.model import Const, Model, Outlet
 from tract_ref.ir.op import Op
@@ -18,6 +18,7 @@ from tract_ref.nnef.table import REQUIRED
 from tract_ref.nnef.values import Value, describe, is_array, is_dim, is_wire, literal_tensor
 
 Invoke = Callable[[str, Mapping[str, Value], str, int], Outlet]
+Submodel = Callable[[str, int], Model]
 
 _SIGNED = ("i8", "i16", "i32", "i64")
 _FLOATS = ("f16", "f32", "f64")
@@ -74,6 +75,7 @@ class Call:
         name: name of the node to build.
         span: offset of the call.
         invoke: calls another operator of the table (casts and axes that alignment needs).
+        submodel: reads a graph of the archive, by its label and the offset of the call.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Call:
         name: str,
         span: int,
         invoke: Invoke,
+        submodel: Submodel,
     ) -> None:
         self.source = source
         self.model = model
@@ -93,6 +96,7 @@ class Call:
         self.name = name
         self.span = span
         self._invoke = invoke
+        self._submodel = submodel
         self._literals: set[Outlet] = set()
 
     def _value(self, parameter: str) -> Value:
@@ -206,6 +210,20 @@ class Call:
     def dims(self, parameter: str) -> tuple[Dim, ...]:
         """Return dims; nested lists are flattened, constant wires are read."""
         result: list[Dim] = []
+        for bound in self.bounds(parameter, may_be_late=False):
+            if isinstance(bound, Outlet):
+                raise InternalError(f"{parameter} holds a wire")
+            result.append(bound)
+        return tuple(result)
+
+    def late(self, parameter: str) -> Outlet | None:
+        """Return the argument when it is a wire known at run time only, else None."""
+        value = self._value(parameter)
+        return value if is_wire(value) and self.model.const_of(value) is None else None
+
+    def bounds(self, parameter: str, *, may_be_late: bool = True) -> tuple[Dim | Outlet, ...]:
+        """Return dims, or wires of one integer each where they are known at run time only."""
+        result: list[Dim | Outlet] = []
         stack: list[Value] = [self._value(parameter)]
         while stack:
             value = stack.pop()
@@ -213,7 +231,10 @@ class Call:
                 stack.extend(reversed(value))
                 continue
             if is_wire(value):
-                tensor = self.model.const_of(value)
+                tensor, fact = self.model.const_of(value), self.fact(value)
+                if tensor is None and may_be_late and fact.volume == 1 and fact.dtype.kind in "iuO":
+                    result.append(value)
+                    continue
                 if tensor is None or tensor.ndim > 1 or tensor.dtype.kind not in "iuO":
                     self.refuse(
                         f"{parameter} is known only at run time",
@@ -317,6 +338,10 @@ class Call:
                 self.refuse("a symbolic dim meets a tensor of numbers", remedy="cast it explicitly")
         with np.errstate(all="ignore"):
             return tensor.astype(like.dtype)
+
+    def submodel(self, label: str) -> Model:
+        """Return a graph of the archive."""
+        return self._submodel(label, self.span)
 
     def malformed(self, seen: str, *, remedy: str = "") -> NoReturn:
         """Raise MalformedFile with a caret under the call."""

@@ -1,8 +1,8 @@
 """NNEF folder or archive to Model: walks the document, calls the load rule of every operator.
 
-Differs from tract: an unknown or surplus argument, an undeclared symbol, an unknown operator and a
-name assigned twice are errors with a caret, because a typo that falls back to a default is a wrong
-model.
+Differs from tract: an unknown or surplus argument, an undeclared symbol and a name assigned twice
+are errors with a caret, because a typo that falls back to a default is a wrong model. An unknown
+operator is refused: the file is legal, and another engine may know it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tract_ref.ir.fact import Fact, dtype_named
 from tract_ref.ir.model import Model, Outlet, Source
 from tract_ref.ir.rules import Refusal
 from tract_ref.nnef import ast, recipes
-from tract_ref.nnef.archive import Archive, read_archive
+from tract_ref.nnef.archive import GRAPH, Archive, read_archive
 from tract_ref.nnef.invocation import Call, bind_arguments
 from tract_ref.nnef.parser import parse_document
 from tract_ref.nnef.table import NNEF, REQUIRED, Load
@@ -70,8 +70,8 @@ def read_nnef(path: str | Path) -> Model:
 
 def parse_model(text: str, archive: Archive | None = None) -> Model:
     """Build the model of a document text, with tensors from an archive."""
-    document = parse_document(text)
-    return _Reader(document, ast.Source("graph.nnef", text), archive).read()
+    file = GRAPH if archive is None else f"{archive.name}/{GRAPH}"
+    return _Reader(parse_document(text, file), ast.Source(file, text), archive).read()
 
 
 # Importing them registers every load rule.
@@ -143,21 +143,25 @@ class _Reader:
         elif name == "tract_symbol":
             self.symbols.add(text)
         elif name == "tract_assert":
-            if ":" in text:
-                raise self.source.refused(
-                    f"scenario assertion {text!r}", extension.span, "assert it for all scenarios"
-                )
-            try:
-                self.model.scope = self.model.scope.asserting(parse_assertion(text))
-            except TractRefError as error:
-                raise self.source.error(
-                    f"assertion {text!r}: {error.seen}", extension.span, error.remedy
-                ) from None
+            self._assertion(text, extension.span)
         elif name == "tract_pulse_streaming_symbol":
             if text:
                 self.symbols.add(text)
         elif name not in _KNOWN_EXTENSIONS:
             warnings.warn(f"{self.source.file}: extension {name!r} is ignored", stacklevel=2)
+
+    def _assertion(self, text: str, span: int) -> None:
+        """Read `EXPR`, or `NAME: EXPR` for one scenario."""
+        head, separator, tail = text.partition(":")
+        scenario = head.strip() if separator else ""
+        if separator and not scenario:
+            raise self.source.error(f"assertion {text!r} names no scenario", span, "NAME: EXPR")
+        try:
+            relation = parse_assertion(tail if separator else text)
+        except TractRefError as error:
+            seen = f"assertion {text!r}: {error.seen}"
+            raise self.source.error(seen, span, error.remedy) from None
+        self.model.scope = self.model.scope.asserting(relation, scenario=scenario)
 
     def _properties(self) -> None:
         fragment = self.fragments.get("tract_core_properties")
@@ -318,7 +322,7 @@ class _Reader:
         if operator not in NNEF.loads:
             close = difflib.get_close_matches(operator, NNEF.loads.keys(), n=1)
             remedy = f"did you mean {close[0]}?" if close else "define it as a fragment"
-            raise self.source.error(f"the operator {operator!r} is not known", span, remedy)
+            raise self.source.refused(f"the operator {operator!r} is not known", span, remedy)
         entry = NNEF.loads.lookup(operator)
         if isinstance(entry, Refusal):
             raise self.source.refused(f"{operator}: {entry.reason}", span, entry.remedy)
@@ -335,7 +339,16 @@ class _Reader:
 
     def _invoke(self, operator: str, arguments: Mapping[str, Value], name: str, span: int) -> Value:
         entry = self._entry(operator, span)
-        call = Call(self.source, self.model, operator, arguments, name, span, self._invoke_wires)
+        call = Call(
+            self.source,
+            self.model,
+            operator,
+            arguments,
+            name,
+            span,
+            self._invoke_wires,
+            self._submodel,
+        )
         results = entry.rule(call)
         return results[0] if len(results) == 1 else results
 
@@ -346,6 +359,14 @@ class _Reader:
         if not is_wire(value):
             raise self.source.error(f"{operator} does not give one wire", span)
         return value
+
+    def _submodel(self, label: str, span: int) -> Model:
+        inner = self.archive.submodel(label) if self.archive is not None else None
+        if inner is None:
+            raise self.source.error(
+                f"the archive has no sub-model {label!r}", span, f"add {label}/graph.nnef"
+            )
+        return parse_model(inner.graph_text(), inner)
 
     def _fragment(
         self, node: ast.Call, fragment: ast.Fragment, operands: list[Value], name: str

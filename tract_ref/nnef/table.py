@@ -91,6 +91,14 @@ class Invocation(Protocol):
         """Return dims: an array (nested lists flattened) or a constant wire of dims."""
         ...
 
+    def bounds(self, parameter: str) -> tuple[Dim | Outlet, ...]:
+        """Return dims, or wires of one integer each where they are known at run time only."""
+        ...
+
+    def late(self, parameter: str) -> Outlet | None:
+        """Return the argument when it is a wire known at run time only, else None."""
+        ...
+
     def fact(self, wire: Outlet) -> Fact:
         """Return the fact of a wire."""
         ...
@@ -107,6 +115,14 @@ class Invocation(Protocol):
         """Bring wires to one rank and, as spec/nnef.md 1.5 says, to one dtype.
 
         Missing axes are appended at the END; a literal or variable is cast to the other's dtype.
+        """
+        ...
+
+    def submodel(self, label: str) -> Model:
+        """Return a graph of the archive, as it is written.
+
+        Raises:
+            MalformedFile: the archive has no such graph, or it cannot be read.
         """
         ...
 
@@ -142,6 +158,10 @@ class Dump(Protocol):
 
     def fact(self, wire: Outlet) -> Fact:
         """Return the fact of a wire."""
+        ...
+
+    def add_submodel(self, label: str, body: Model) -> str:
+        """Write a graph into the archive and return its label, numbered when it is taken."""
         ...
 
     def refuse(self, reason: str, *, remedy: str) -> NoReturn:

@@ -12,13 +12,13 @@ from typing import NoReturn
 import numpy as np
 
 from tract_ref import ops
-from tract_ref.dim import TDim
+from tract_ref.dim import TDim, symbols
 from tract_ref.errors import Refused, TractRefError
 from tract_ref.ir.fact import TDIM, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.ir.rules import Refusal
 from tract_ref.nnef import ast
-from tract_ref.nnef.archive import write_folder, write_tar
+from tract_ref.nnef.archive import GRAPH, PACKED, packed, write_folder, write_tar
 from tract_ref.nnef.dims import dim_expression
 from tract_ref.nnef.printer import print_document
 from tract_ref.nnef.table import NNEF, DumpValue
@@ -27,6 +27,7 @@ from tract_ref.nnef.tensor import write_dat
 STAGE = "write"
 LOADED = (ops,)  # importing them registers every dump rule
 _INLINE = 8
+_REGISTRIES = ("tract_core", "tract_pulse", "tract_extra", "tract_onnx", "tract_transformers")
 
 
 def write_nnef(model: Model, path: str | Path) -> None:
@@ -50,7 +51,15 @@ def model_files(model: Model) -> dict[str, bytes]:
     writer = _Writer(model)
     document = writer.document()
     files = {"graph.nnef": print_document(document).encode()}
-    return files | {f"{label}.dat": write_dat(tensor) for label, tensor in writer.tensors.items()}
+    files |= {f"{label}.dat": write_dat(tensor) for label, tensor in writer.tensors.items()}
+    for label, body in writer.submodels.items():
+        inner = model_files(body)
+        if any(name.endswith((f"/{GRAPH}", PACKED)) for name in inner):
+            # A folder holds no sub-model of its own for the real engine; a packed one does.
+            files[f"{label}{PACKED}"] = packed(inner)
+        else:
+            files |= {f"{label}/{name}": data for name, data in inner.items()}
+    return files
 
 
 def model_text(model: Model) -> str:
@@ -67,6 +76,7 @@ class _Writer:
         self.tensors: dict[str, Tensor] = {}
         self.inline: dict[Outlet, ast.Expr] = {}
         self.symbols: set[str] = set()
+        self.submodels: dict[str, Model] = {}
 
     def document(self) -> ast.Document:
         model = self.model
@@ -77,6 +87,8 @@ class _Writer:
         for outlet, name in wanted.items():
             if outlet not in self.names:
                 self.name(outlet, name)
+        # An identifier that is also a symbol would hide it from there on.
+        self.taken |= _symbols_of(model)
         for node in model.order():
             try:
                 self._node(node)
@@ -106,14 +118,17 @@ class _Writer:
 
     def free(self, wanted: str) -> str:
         """Return an identifier like `wanted` that nothing else has."""
-        base = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in wanted)
-        if not base or not (base[0].isalpha() or base[0] == "_"):
-            base = f"_{base}"
+        base = self._identifier(wanted)
         name, number = base, 1
         while name in self.taken:
             name, number = f"{base}_{number}", number + 1
         self.taken.add(name)
         return name
+
+    @staticmethod
+    def _identifier(wanted: str) -> str:
+        base = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in wanted)
+        return base if base and (base[0].isalpha() or base[0] == "_") else f"_{base}"
 
     def _output(self, outlet: Outlet, name: str) -> str:
         """Return the identifier of an output; a second name of one wire is a copy."""
@@ -222,7 +237,7 @@ class _Writer:
         }
         registries = [
             registry
-            for registry in ("tract_core", "tract_pulse", "tract_extra", "tract_transformers")
+            for registry in _REGISTRIES
             if registry == "tract_core" or any(name.startswith(registry) for name in called)
         ]
         scope = self.model.scope
@@ -230,7 +245,7 @@ class _Writer:
         return (
             *(ast.Extension("tract_registry", name) for name in registries),
             *(ast.Extension("tract_symbol", name) for name in symbols),
-            *(ast.Extension("tract_assert", str(a)) for a in scope.assertions),
+            *(ast.Extension("tract_assert", line) for line in scope.lines),
         )
 
     def _properties(self) -> tuple[ast.Fragment, ...]:
@@ -252,6 +267,20 @@ class _Writer:
         body = ast.Assignment(ast.Identifier("properties"), ast.ArrayExpr(tuple(entries)))
         result = ast.Result("properties", kind)
         return (ast.Fragment("tract_core_properties", (), (result,), (body,)),)
+
+    def add_submodel(self, label: str, body: Model) -> str:
+        """Remember a graph of the archive and return its label."""
+        base = self._identifier(label)
+        found, number = base, 1
+        while self.submodels.get(found, body) is not body:
+            found, number = f"{base}_{number}", number + 1
+        self.submodels[found] = body
+        return found
+
+
+def _symbols_of(model: Model) -> set[str]:
+    dims = [dim for node in model.order() for fact in node.outputs for dim in fact.shape]
+    return set(model.scope.symbols).union(*(symbols(dim) for dim in dims))
 
 
 class _Result(str):
@@ -295,6 +324,10 @@ class _NodeDump:
     def fact(self, wire: Outlet) -> Fact:
         """Return the fact of a wire."""
         return self._writer.model.fact(wire)
+
+    def add_submodel(self, label: str, body: Model) -> str:
+        """Write a graph into the archive and return its label."""
+        return self._writer.add_submodel(label, body)
 
     def refuse(self, reason: str, *, remedy: str) -> NoReturn:
         """Raise Refused: this node has no NNEF form."""

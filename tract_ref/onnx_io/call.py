@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
 import numpy as np
-from onnx import AttributeProto
+from onnx import AttributeProto, GraphProto
 
 from tract_ref.dim import Dim, TDim
 from tract_ref.errors import EvalError, Inconclusive, InternalError, MalformedFile, Refused
@@ -25,6 +25,8 @@ from tract_ref.onnx_io.tensors import (
     plain_numbers,
 )
 
+GraphReader = Callable[[GraphProto, str], tuple[Model, tuple[Outlet, ...]]]
+
 _SMALL = 64
 _COMPARISONS = ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
 
@@ -35,7 +37,8 @@ class Attribute:
 
     Attributes:
         kind: ONNX's name of its type, such as `INTS`.
-        value: int, float, str, a tuple of them or a tensor; None for kinds that no rule reads.
+        value: int, float, str, a tuple of them, a tensor or a graph; None for kinds that no rule
+            reads.
     """
 
     kind: str
@@ -78,6 +81,8 @@ def read_attribute(proto: AttributeProto, tensors: TensorReader) -> Attribute:
                 value = tuple(text.decode() for text in proto.strings)
             case "TENSOR":
                 value = tensors.read(proto.t, what)
+            case "GRAPH":
+                value = proto.g
             case _:
                 pass
     except UnicodeDecodeError:
@@ -144,6 +149,7 @@ class Call:
         inputs: a wire per input as written, None for absent ones.
         outputs: names of the outputs as written.
         attributes: by name.
+        graphs: reads a graph that is an attribute, given the name that its nodes begin with.
     """
 
     def __init__(
@@ -153,12 +159,14 @@ class Call:
         inputs: Sequence[Outlet | None],
         outputs: Sequence[str],
         attributes: Mapping[str, Attribute],
+        graphs: GraphReader | None = None,
     ) -> None:
         self.place = place
         self.model = model
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
         self._attributes = attributes
+        self._graphs = graphs
         self._consulted: set[str] = set()
 
     @property
@@ -295,6 +303,13 @@ class Call:
             return element_dtype(code, f"the attribute {attribute!r}")
         except MalformedFile:
             self.malformed(f"the attribute {attribute!r} is {code}, which is no element type")
+
+    def graph(self, attribute: str) -> tuple[Model, tuple[Outlet, ...]]:
+        """Return a GRAPH attribute as a model, and the wires of this graph that its inputs are."""
+        value = self._value(attribute, "GRAPH")
+        if self._graphs is None or not isinstance(value, GraphProto):
+            return self._missing(attribute)
+        return self._graphs(value, attribute)
 
     def has(self, attribute: str) -> bool:
         """Say whether an attribute is there; a rule that asks has seen it."""

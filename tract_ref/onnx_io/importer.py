@@ -8,9 +8,10 @@ IR version.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,14 +19,15 @@ from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto, defs
 
 import tract_ref.ops
-from tract_ref.dim import Assertion, Dim, TDim, parse_dim, sym, symbols
-from tract_ref.dim.build import NAME
+from tract_ref.dim import Assertion, Dim, TDim
 from tract_ref.errors import InvalidModel, MalformedFile, Refused, TractRefError
 from tract_ref.ir.fact import TDIM, Fact, dtype_name
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.rules import Refusal
 from tract_ref.onnx_io import recipes
 from tract_ref.onnx_io.call import Attribute, Call, Place, apply, constant_value, read_attribute
+from tract_ref.onnx_io.subgraphs import free_values, graphs_of, values_read
+from tract_ref.onnx_io.symbols import InputSymbols
 from tract_ref.onnx_io.table import ONNX, OnnxRule
 from tract_ref.onnx_io.tensors import (
     INT32,
@@ -42,7 +44,6 @@ __all__ = ["read_onnx"]
 _RULES = (tract_ref.ops, recipes)
 
 _OLDEST_OPSET = 9
-_LONGEST_DIM = 200
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
@@ -73,16 +74,15 @@ def read_onnx(path: str | Path) -> Model:
         raise MalformedFile("this is not an ONNX model", file=str(path)) from None
     if not proto.HasField("graph"):
         raise MalformedFile("this is not an ONNX model: it has no graph", file=str(path))
-    if not all(isinstance(text, str) for text in _texts(proto)):
+    names = _texts(proto.graph)
+    domains = [entry.domain for entry in (*proto.opset_import, *proto.functions)]
+    if not all(isinstance(text, str) for text in (*domains, *names)):
         raise MalformedFile("this is not an ONNX model: a name is not UTF-8", file=str(path))
     return _Importer(proto, file).read()
 
 
-def _texts(proto: ModelProto) -> Iterator[object]:
+def _texts(graph: GraphProto) -> Iterator[object]:
     """Return the strings that are read; protobuf gives bytes for those that are not UTF-8."""
-    graph = proto.graph
-    for entry in (*proto.opset_import, *proto.functions):
-        yield entry.domain
     for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)):
         yield tensor.name
     for value in (*graph.input, *graph.output):
@@ -93,55 +93,8 @@ def _texts(proto: ModelProto) -> Iterator[object]:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
             yield from (attribute.name, attribute.ref_attr_name)
-
-
-class _Symbols:
-    """Dims of the graph inputs: one symbol per `dim_param`, expressions where they parse.
-
-    An expression over several symbols is taken as one only if at most one of them is not the dim of
-    an axis by itself: `past + seq` is arithmetic where `past` is a dim, `batch-size` is a name.
-    """
-
-    def __init__(self, params: Sequence[str]) -> None:
-        self._params: dict[str, Dim] = {p: sym(p) for p in params if NAME.fullmatch(p)}
-        alone = set(self._params)
-        self._taken = set(alone)
-        for param in params:
-            dim = None if param in alone else _parsed(param)
-            if dim is not None and len(symbols(dim) - alone) <= 1:
-                self._params[param] = dim
-                self._taken |= symbols(dim)
-
-    def param(self, param: str, fallback: str) -> Dim:
-        """Return the dim of a `dim_param`; one without letters and digits is anonymous."""
-        if param not in self._params:
-            if not any(c.isalnum() for c in param):
-                return self.fresh(fallback)
-            self._params[param] = self.fresh(param)
-        return self._params[param]
-
-    def fresh(self, name: str) -> TDim:
-        """Return a new symbol, named as closely as the grammar of dims admits."""
-        base = re.sub(r"[^A-Za-z0-9_]", "_", name)
-        base = base if base and not base[0].isdigit() else f"_{base}"
-        found, number = base, 0
-        while found in self._taken:
-            number += 1
-            found = f"{base}_{number}"
-        self._taken.add(found)
-        return sym(found)
-
-
-def _parsed(text: str) -> Dim | None:
-    """Return a dim expression, None for a name or what other grammars read otherwise."""
-    # `2*T/3` is (2*T)/3 for some and 2*(T/3) for others.
-    if len(text) > _LONGEST_DIM or ("*" in text and "/" in text):
-        return None
-    try:
-        dim = parse_dim(text)
-    except (MalformedFile, InvalidModel):
-        return None
-    return None if isinstance(dim, int) and dim < 0 else dim
+        for inner in graphs_of(node):
+            yield from _texts(inner)
 
 
 class _Importer:
@@ -211,7 +164,7 @@ class _Importer:
 
     def _inputs(self) -> None:
         inputs = [value for value in self.graph.input if value.name not in self.values]
-        known = _Symbols(
+        known = InputSymbols(
             [
                 dim.dim_param
                 for value in inputs
@@ -228,7 +181,7 @@ class _Importer:
                     self.model.scope = self.model.scope.asserting(Assertion(dim, ">=", 0))
             self._define(value.name, self.model.add_source(value.name, fact))
 
-    def _declared(self, value: ValueInfoProto, known: _Symbols) -> Fact:
+    def _declared(self, value: ValueInfoProto, known: InputSymbols) -> Fact:
         what = f"the input {value.name!r}"
         kind = value.type.WhichOneof("value")
         if kind is None:
@@ -250,7 +203,7 @@ class _Importer:
             )
         return Fact(dtype, tuple(self._declared_dims(value.name, value.type, known)))
 
-    def _declared_dims(self, name: str, kind: TypeProto, known: _Symbols) -> Iterable[Dim]:
+    def _declared_dims(self, name: str, kind: TypeProto, known: InputSymbols) -> Iterable[Dim]:
         for axis, dim in enumerate(kind.tensor_type.shape.dim):
             if dim.HasField("dim_value"):
                 if dim.dim_value < 0:
@@ -299,14 +252,14 @@ class _Importer:
         producer.pop("", None)
         below: list[list[int]] = []
         for index, node in enumerate(nodes):
-            for value in node.input:
-                if value and value not in producer and value not in self.values:
+            for value in values_read(node):
+                if value not in producer and value not in self.values:
                     self.malformed(
                         f"it reads {value!r}, which nothing produces",
                         node=names[index],
                         op=node.op_type,
                     )
-            below.append([producer[value] for value in node.input if value in producer])
+            below.append([producer[value] for value in values_read(node) if value in producer])
         return self._sorted(below, names)
 
     def _sorted(self, below: Sequence[Sequence[int]], names: list[str]) -> list[int]:
@@ -346,7 +299,8 @@ class _Importer:
                 attributes[proto.name] = read_attribute(proto, self.tensors)
             if node.op_type == "Constant":
                 attributes = constant_value(attributes, self.tensors)
-            call = Call(place, self.model, inputs, node.output, attributes)
+            graphs = partial(self._subgraph, name)
+            call = Call(place, self.model, inputs, node.output, attributes, graphs)
             results = (call.input(0),) if call.casts_dims() else rule(call)
             self._check_read(node, call)
         except TractRefError as error:
@@ -360,6 +314,27 @@ class _Importer:
                     remedy="export the model for inference, without it",
                 )
             self._define(value, self._plain(results[slot], name))
+
+    def _subgraph(
+        self, node: str, graph: GraphProto, attribute: str
+    ) -> tuple[Model, tuple[Outlet, ...]]:
+        """Read a graph that is an attribute; returns it and the wires of this one that it reads."""
+        inner = copy(self)
+        inner.graph = graph
+        inner.model = Model(self.model.scope)
+        inner.values = {}
+        if graph.input:
+            self.malformed(f"the graph {attribute!r} has inputs; it has none", node=node)
+        taken: list[Outlet] = []
+        for name in free_values(graph):
+            outlet = self.values[name]
+            fact = self.model.fact(outlet)
+            if fact.const is not None:
+                inner._define(name, inner.model.add_const(name, fact.const))
+                continue
+            inner._define(name, inner.model.add_source(name, Fact(fact.dtype, fact.shape)))
+            taken.append(outlet)
+        return inner.read(), tuple(taken)
 
     def _rule(self, node: NodeProto, name: str) -> tuple[OnnxRule, int]:
         domain = "" if node.domain in _DEFAULT_DOMAINS else node.domain

@@ -93,6 +93,14 @@ class OnnxCall(Protocol):
         """Return an INT attribute that holds an element type, as a dtype."""
         ...
 
+    def graph(self, attribute: str) -> tuple[Model, tuple[Outlet, ...]]:
+        """Return a GRAPH attribute as a model, and the wires of this graph that its inputs are.
+
+        It has one input per value that it takes from the graph around it; constants among these
+        become its own.
+        """
+        ...
+
     def has(self, attribute: str) -> bool:
         """Say whether an attribute is there."""
         ...
