@@ -7,6 +7,7 @@ order) whose streamed frames are not its batch frames is named.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,15 +15,20 @@ from typing import Literal
 import numpy as np
 
 from tract_ref.approx import Comparison, compare
-from tract_ref.dim import evaluate, sym, symbols
+from tract_ref.dim import Dim, evaluate, sym, symbols
 from tract_ref.errors import EvalError, Inconclusive, Refused
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Outlet
+from tract_ref.ir.pulse import Pulse
 from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
 from tract_ref.runtime.plan import Plan
 from tract_ref.runtime.state import Session
 
-Kind = Literal["exact", "within", "wrong", "refused"]
+Kind = Literal["exact", "within", "wrong", "refused", "nothing compared"]
+# Longest gap between the lengths of two scenarios that is looked across.
+_GAP = 1 << 12
+# Turns of a symbolic pulse, in units of it, over and over.
+_UNITS = (1, 7, 2, 16, 3, 11)
 Progress = Callable[[int, int], None]
 
 
@@ -57,7 +63,8 @@ class OutputVerdict:
 
     Attributes:
         name: the output.
-        verdict: `exact` (bit for bit), `within` the named tolerance, or `wrong`.
+        verdict: `exact` (bit for bit), `within` the named tolerance, `wrong`, or `nothing compared`
+            where the batch output is empty or NaN everywhere, and the streamed one is as well.
         delay: frames to drop from the streamed output.
         frames: frames that came out after the delay.
         expected_frames: frames of the batch output on the stream axis.
@@ -81,7 +88,7 @@ class Run:
     """One pulse size: verdicts, or the refusal.
 
     Attributes:
-        pulse: source frames per turn.
+        pulse: source frames per turn, a symbolic pulse as it is.
         outputs: one verdict per output; empty when refused.
         refusal: why the model cannot stream at this pulse.
         receptive_field: source frames that one output frame depends on, the widest of all outputs;
@@ -91,7 +98,7 @@ class Run:
         approx: the named tolerance that was asked for.
     """
 
-    pulse: int
+    pulse: Dim
     outputs: tuple[OutputVerdict, ...]
     refusal: Refused | Inconclusive | None
     receptive_field: int | None
@@ -105,10 +112,10 @@ class Run:
         if self.refusal is not None:
             return "refused"
         kinds = {output.verdict for output in self.outputs}
-        for kind in ("wrong", "within"):
+        for kind in ("wrong", "within", "exact"):
             if kind in kinds:
                 return kind
-        return "exact"
+        return "nothing compared"
 
 
 def inputs_for(model: Model, symbol: str, length: int, *, seed: int = 0) -> dict[str, Tensor]:
@@ -215,9 +222,23 @@ def regular_chunks(total: int, size: int) -> list[int]:
     return [size] * whole + ([rest] if rest else [])
 
 
+def _chunks(plan: Plan, total: int) -> list[int]:
+    """Cut the frames of the first streaming input into turns, of many sizes if those are free."""
+    unit = _frames_per_push(plan)
+    if plan.streaming is None or not plan.streaming.chunk:
+        return regular_chunks(total, unit)
+    chunks: list[int] = []
+    for units in itertools.cycle(_UNITS):
+        if total <= 0:
+            return chunks
+        chunks.append(min(units * unit, total))
+        total -= chunks[-1]
+    return chunks
+
+
 def prove(
     model: Model,
-    pulse: int,
+    pulse: int | str | Dim,
     inputs: Mapping[str, Tensor] | None = None,
     *,
     symbol: str | None = None,
@@ -231,11 +252,11 @@ def prove(
 
     Args:
         model: a batch model.
-        pulse: source frames per turn.
+        pulse: source frames per turn; a symbolic pulse (`P`, `2*P`) is fed in turns of many sizes.
         inputs: whole inputs; drawn when None.
         symbol: the stream symbol; by default the only symbol of the inputs.
-        length: length of drawn inputs, in source frames; by default receptive field + 3 pulses + 1,
-            as far as the assertions about the symbol admit it.
+        length: length of drawn inputs, in source frames; by default receptive field + 3 pulses + 1
+            (40 of a symbolic one), as far as the assertions about the symbol admit it.
         seed: of the drawn inputs.
         approx: named tolerance.
         fast: use the fast kernels; False runs every op's `eval`, where streamed equals batch
@@ -252,7 +273,7 @@ def prove(
     try:
         pulsed = pulsify(model, pulse, symbol=symbol)
     except (Refused, Inconclusive) as refusal:
-        return Run(pulse, (), refusal, 0, 0, None)
+        return Run(Pulse.read(pulse).frames, (), refusal, 0, 0, None)
     field = pulsed.receptive_field
     _require_bound(pulsed.batch, pulsed.symbol)
     if inputs is None:
@@ -261,7 +282,7 @@ def prove(
     trial = _Trial(model, pulsed, inputs, _source_frames(pulsed, inputs), approx, fast)
     plan = Plan(pulsed.model, fast=fast)
     session = plan.session()
-    chunks = regular_chunks(_leading_frames(plan, inputs), _frames_per_push(plan))
+    chunks = _chunks(plan, _leading_frames(plan, inputs))
     streamed = stream(plan, inputs, chunks, session=session, progress=progress)
     # The model as it was given, not what the passes made of it: they are on trial as well.
     batch = Plan(model, fast=fast).run(inputs, symbols={pulsed.symbol: trial.source})
@@ -269,7 +290,7 @@ def prove(
         _verdict(trial, slot, streamed[name], batch[name])
         for slot, name in enumerate(pulsed.model.output_names)
     )
-    return Run(pulse, verdicts, None, field, session.state_bytes, pulsed, approx)
+    return Run(pulsed.pulse, verdicts, None, field, session.state_bytes, pulsed, approx)
 
 
 @dataclass(frozen=True)
@@ -289,6 +310,8 @@ def _verdict(trial: _Trial, slot: int, streamed: Tensor, batch: Tensor) -> Outpu
     axis = int(properties["pulse.output_axes"][slot])
     result = compare(streamed, batch, approx=trial.approx)
     kind: Kind = "exact" if result.equal_bits else "within" if result.within else "wrong"
+    if result.within and not _says_something(batch):
+        kind = "nothing compared"
     return OutputVerdict(
         trial.pulsed.model.output_names[slot],
         kind,
@@ -301,11 +324,24 @@ def _verdict(trial: _Trial, slot: int, streamed: Tensor, batch: Tensor) -> Outpu
     )
 
 
+def _says_something(values: Tensor) -> bool:
+    """Say whether an array has an element, other than a NaN, that another one could differ from."""
+    return bool(np.any(values == values))
+
+
 def _drawn_length(pulsed: Pulsed) -> int:
-    """Return enough source frames for full and partial pulses, within the symbol's bounds."""
-    low, high = pulsed.batch.scope.bounds(sym(pulsed.symbol))
-    size = max((pulsed.receptive_field or 0) + 3 * pulsed.pulse + 1, low or 0)
-    return size if high is None else min(size, high)
+    """Return enough source frames for full and partial pulses that the scope admits."""
+    scope, symbol = pulsed.batch.scope, pulsed.symbol
+    low, high = scope.bounds(sym(symbol))
+    pulse = Pulse.read(pulsed.pulse)
+    pulses = sum(_UNITS) if pulse.symbol else 3
+    size = max((pulsed.receptive_field or 0) + pulses * pulse.unit + 1, low or 0)
+    size = size if high is None else min(size, high)
+    # Two scenarios may leave a gap between them.
+    for length in (*range(size, size + _GAP), *range(size - 1, -1, -1)):
+        if scope.holds({symbol: length}) is not False:
+            return length
+    return size
 
 
 def _source_frames(pulsed: Pulsed, inputs: Mapping[str, Tensor]) -> int:
@@ -331,9 +367,7 @@ def _frames_per_push(plan: Plan) -> int:
     if layout is not None:
         for name, axis in zip(plan.model.input_names, layout.input_axes, strict=True):
             if axis >= 0:
-                frames = plan.input_facts[name].shape[axis]
-                if isinstance(frames, int):
-                    return frames
+                return plan.input_facts[name].concrete_shape(layout.chunk_of(1))[axis]
     raise EvalError("no input streams")
 
 
@@ -349,6 +383,7 @@ def _locate(trial: _Trial, slot: int, axis: int, whole: Comparison) -> Divergenc
     given = _kept_values(trial.model, _named_wires(trial.model, set(streaming)), trial)
     kept = sorted({pulsed.infos[name].outlet for name in streaming})
     plan = Plan(pulsed.model, keep=kept, fast=trial.fast)
+    unit = Pulse.read(pulsed.pulse).unit
     raw = _raw_turns(plan, pulsed, trial.inputs, trial.source)
     for name in streaming:
         wire = pulsed.infos[name]
@@ -366,10 +401,13 @@ def _locate(trial: _Trial, slot: int, axis: int, whole: Comparison) -> Divergenc
         cut = value[(*lead, slice(info.delay, info.delay + frames))]
         result = compare(cut, expected, approx=trial.approx)
         if not result.within:
-            return _divergence(name, result, info.axis, info.delay, int(info.rate * pulsed.pulse))
+            return _divergence(name, result, info.axis, info.delay, int(info.rate * unit))
     name = pulsed.model.output_names[slot]
     fact = pulsed.model.fact(pulsed.model.outputs[slot])
-    per_turn = fact.concrete_shape({pulsed.symbol: trial.source})[axis] if axis >= 0 else 0
+    known = {pulsed.symbol: trial.source}
+    if plan.streaming is not None:
+        known |= plan.streaming.chunk_of(1)
+    per_turn = fact.concrete_shape(known)[axis] if axis >= 0 else 0
     found = _divergence(name, whole, max(axis, 0), pulsed.delays[slot], per_turn)
     # Turn by turn every wire agrees: what differs is how the outputs were joined.
     return found if found.reason else replace(found, note="joining its turns goes wrong")
@@ -408,7 +446,7 @@ def _raw_turns(
     late = max(
         (w.stream.delay / w.stream.rate for w in pulsed.infos.values() if w.stream), default=0
     )
-    turns = -(-(source + int(late)) // pulsed.pulse) + 2
+    turns = -(-(source + int(late)) // Pulse.read(pulsed.pulse).unit) + 2
     found: dict[str, list[Tensor]] = {}
     session = plan.session()
     for name, value in session.raw_turns(inputs, source, turns):

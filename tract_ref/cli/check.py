@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ from tract_ref.cli.target import (
     model_options,
     open_target,
 )
+from tract_ref.dim import Dim
 from tract_ref.errors import EvalError, TractRefError
-from tract_ref.passes.pulsify_v1 import whole_pulse
+from tract_ref.ir.model import Outlet
+from tract_ref.passes.pulsify_v1 import Pulsed, whole_pulse
 from tract_ref.prove import Divergence, OutputVerdict, Run, prove
 
 _STATUS = {
@@ -39,6 +42,7 @@ _STATUS = {
     "within": EXIT_EQUAL,
     "wrong": EXIT_DIFFERENT,
     "refused": EXIT_REFUSED,
+    "nothing compared": EXIT_EQUAL,
 }
 
 
@@ -64,7 +68,7 @@ class _Options:
 class _Attempt:
     """One pulse: a run, or the error that stopped it."""
 
-    pulse: int
+    pulse: Dim
     run: Run | None
     error: TractRefError | None
 
@@ -117,7 +121,8 @@ def _print_usage_error(error: click.UsageError) -> None:
     multiple=True,
     type=PULSE,
     metavar="P",
-    help="Source frames per turn; may be repeated.  [default: the case's pulses, else "
+    help="Source frames per turn, or P or 2*P for turns of any size; may be repeated.  "
+    "[default: the case's pulses, else "
     f"{DEFAULT_PULSE}]",
 )
 @click.option("--length", type=LENGTH, metavar="N", help="Source frames of drawn inputs.")
@@ -135,7 +140,7 @@ def check(
     symbol: str | None,
     axes: tuple[str, ...],
     sets: tuple[str, ...],
-    pulses: tuple[int, ...],
+    pulses: tuple[Dim, ...],
     length: int | None,
     inputs: Path | None,
     seed: int | None,
@@ -164,7 +169,8 @@ def check(
     if as_json:
         worst = next((a.error for a in attempts if a.error and a.status == status), None)
         entry = None if worst is None else _error_report(worst)
-        click.echo(json.dumps(_report(target.symbol, attempts, status, entry), indent=1))
+        report = _report(target.symbol, attempts, status, entry, explain=explain)
+        click.echo(json.dumps(report, indent=1))
     else:
         _print([attempt.run for attempt in attempts if attempt.run is not None], explain)
     # Most errors are about the model or its inputs and come once per pulse.
@@ -177,7 +183,7 @@ def _message(error: TractRefError) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _attempt(target: Target, pulse: int, options: _Options, *, quiet: bool) -> _Attempt:
+def _attempt(target: Target, pulse: Dim, options: _Options, *, quiet: bool) -> _Attempt:
     try:
         return _Attempt(pulse, _run(target, pulse, options, quiet=quiet), None)
     except TractRefError as error:
@@ -189,7 +195,7 @@ def _attempt(target: Target, pulse: int, options: _Options, *, quiet: bool) -> _
         return _Attempt(pulse, None, EvalError(seen, stage="run", remedy=remedy))
 
 
-def _run(target: Target, pulse: int, options: _Options, *, quiet: bool) -> Run:
+def _run(target: Target, pulse: Dim, options: _Options, *, quiet: bool) -> Run:
     console = Console(stderr=True)
     drawn = options.length is not None or options.seed is not None
     # Bits are promised of the plain definitions only; fast kernels may add in another order.
@@ -239,7 +245,7 @@ def _sentence(run: Run, output: OutputVerdict) -> str:
     head = f"pulse {run.pulse}: output {output.name!r} "
     if output.first is not None:
         return head + f"WRONG: {_where(output.first)}; delay {output.delay} samples"
-    kind = "exact"
+    kind: str = output.verdict
     if output.verdict == "within":
         kind = f"within tolerance {run.approx!r} ({output.max_ulp} ULP at most)"
     if not output.streams:
@@ -262,23 +268,33 @@ def _explain(console: Console, run: Run) -> None:
     if run.pulsed is None:
         return
     table = Table("wire", "batch", "per turn", "axis", "length", "delay", "rate", box=None)
-    for node in run.pulsed.batch.order():
-        for slot in range(len(node.outputs)):
-            name = run.pulsed.batch.wire_name(type(run.pulsed.batch.outputs[0])(node.id, slot))
-            wire = run.pulsed.infos.get(name)
-            if wire is None or wire.stream is None:
-                continue
-            info = wire.stream
-            table.add_row(
-                name,
-                str(node.outputs[slot]),
-                str(run.pulsed.model.fact(wire.outlet)),
-                str(info.axis),
-                str(info.length),
-                str(info.delay),
-                str(info.rate),
-            )
+    for wire in _streaming_wires(run.pulsed):
+        table.add_row(*(str(value) for value in wire.values()))
     console.print(table)
+
+
+def _streaming_wires(pulsed: Pulsed) -> Iterator[dict[str, str | int]]:
+    """Yield how each wire streams: its name, facts, axis, length, delay and rate."""
+    for node in pulsed.batch.order():
+        for slot, fact in enumerate(node.outputs):
+            name = pulsed.batch.wire_name(Outlet(node.id, slot))
+            wire = pulsed.infos.get(name)
+            if wire is not None and wire.stream is not None:
+                info = wire.stream
+                yield {
+                    "wire": name,
+                    "batch": str(fact),
+                    "per_turn": str(pulsed.model.fact(wire.outlet)),
+                    "axis": info.axis,
+                    "length": str(info.length),
+                    "delay": info.delay,
+                    "rate": str(info.rate),
+                }
+
+
+def _wires_report(run: Run | None) -> dict[str, Any]:
+    pulsed = run.pulsed if run is not None else None
+    return {"wires": [] if pulsed is None else list(_streaming_wires(pulsed))}
 
 
 def _error_report(error: TractRefError) -> dict[str, str]:
@@ -292,7 +308,12 @@ def _error_report(error: TractRefError) -> dict[str, str]:
 
 
 def _report(
-    symbol: str | None, attempts: list[_Attempt], status: int, error: dict[str, str] | None
+    symbol: str | None,
+    attempts: list[_Attempt],
+    status: int,
+    error: dict[str, str] | None,
+    *,
+    explain: bool = False,
 ) -> dict[str, Any]:
     runs = [attempt.run for attempt in attempts]
     first = next((run for run in runs if run is not None and run.pulsed is not None), None)
@@ -304,14 +325,17 @@ def _report(
         "symbol": first.pulsed.symbol if first and first.pulsed else symbol,
         "receptive_field": first.receptive_field if first else None,
         "state_bytes": first.state_bytes if first else None,
-        "runs": [_run_report(attempt) for attempt in attempts],
+        "runs": [
+            {**_run_report(attempt), **(_wires_report(attempt.run) if explain else {})}
+            for attempt in attempts
+        ],
     }
 
 
 def _run_report(attempt: _Attempt) -> dict[str, Any]:
     refusal = attempt.error if attempt.run is None else attempt.run.refusal
     return {
-        "pulse": attempt.pulse,
+        "pulse": attempt.pulse if isinstance(attempt.pulse, int) else str(attempt.pulse),
         "outputs": [
             {
                 "name": output.name,

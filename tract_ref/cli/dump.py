@@ -1,18 +1,32 @@
-"""`tract-ref dump`: print the graph after a pass."""
+"""`tract-ref dump`: print the graph after a pass, or count what is in it or was done to it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 from tract_ref.cli.target import DEFAULT_PULSE, PULSE, Target, model_options, open_target
+from tract_ref.dim import Dim
 from tract_ref.ir.dump import dump as dump_text
-from tract_ref.ir.model import Const, Model, Outlet
-from tract_ref.passes.declutter import declutter
+from tract_ref.ir.dump import value_text, wires_of
+from tract_ref.ir.model import Const, Model, Node, Outlet
+from tract_ref.passes.declutter import Rewrites, declutter
+from tract_ref.passes.propagate_roi import propagate_roi
 from tract_ref.passes.pulsify_v1 import pulsify
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A model after a pass, with what the pass says of it."""
+
+    model: Model
+    notes: dict[Outlet, str] = field(default_factory=lambda: dict[Outlet, str]())
+    rewrites: Rewrites = field(default_factory=Rewrites)
 
 
 @click.command()
@@ -20,7 +34,7 @@ from tract_ref.passes.pulsify_v1 import pulsify
 @click.option(
     "--pass",
     "stage",
-    type=click.Choice(["load", "declutter", "pulse"]),
+    type=click.Choice(["load", "declutter", "roi", "pulse"]),
     default="load",
     show_default=True,
     help="The last pass to run.",
@@ -29,10 +43,15 @@ from tract_ref.passes.pulsify_v1 import pulsify
     "--pulse",
     type=PULSE,
     metavar="P",
-    help="Source frames per turn.  [default: the first of the case's pulses, else "
+    help="Source frames per turn, or P or 2*P for turns of any size.  "
+    "[default: the first of the case's pulses, else "
     f"{DEFAULT_PULSE}]",
 )
 @click.option("--counts", is_flag=True, help="Print how many nodes of each op there are.")
+@click.option("--rewrites", is_flag=True, help="Print what declutter did, by rule.")
+@click.option(
+    "--provenance", is_flag=True, help="Print which nodes of the document a node comes from."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def dump(
     model: Path,
@@ -40,51 +59,88 @@ def dump(
     axes: tuple[str, ...],
     sets: tuple[str, ...],
     stage: str,
-    pulse: int | None,
+    pulse: Dim | None,
     counts: bool,
+    rewrites: bool,
+    provenance: bool,
     as_json: bool,
 ) -> int:
     """Print the graph of MODEL after a pass."""
+    if rewrites and stage != "declutter":
+        raise click.UsageError("--rewrites counts what declutter does: add --pass declutter")
+    if rewrites and counts:
+        raise click.UsageError("--counts and --rewrites are two tables: choose one")
     target = open_target(model, symbol=symbol, axes=axes, sets=sets)
-    result, notes = _after(target, stage, pulse)
+    result = _after(target, stage, pulse)
     if counts:
-        found = result.op_counts()
+        _print_counts(result.model.op_counts(), as_json)
+    elif rewrites:
+        done = result.rewrites
+        fired = dict(sorted(done.fired.items()))
         if as_json:
-            click.echo(json.dumps(found))
+            click.echo(json.dumps({"rewrites": fired, "visits": done.visits}))
         else:
-            for name, count in found.items():
-                click.echo(f"{name} {count}")
+            _print_counts({**fired, "visits": done.visits}, as_json)
     elif as_json:
-        click.echo(json.dumps(_graph(result), indent=1))
+        click.echo(json.dumps(_graph(result.model, provenance), indent=1))
     else:
-        click.echo(dump_text(result, notes=notes), nl=False)
+        text = dump_text(result.model, notes=result.notes, provenance=provenance)
+        click.echo(text, nl=False)
     return 0
 
 
-def _after(target: Target, stage: str, pulse: int | None) -> tuple[Model, dict[Outlet, str]]:
+def _print_counts(found: Mapping[str, int], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for name, count in found.items():
+        click.echo(f"{name} {count}")
+
+
+def _after(target: Target, stage: str, pulse: Dim | None) -> _Result:
     if stage == "load":
-        return target.model, {}
+        return _Result(target.model)
     if stage == "declutter":
-        return declutter(target.model), {}
+        record = Rewrites()
+        return _Result(declutter(target.model, record=record), rewrites=record)
+    if stage == "roi":
+        return _Result(propagate_roi(target.model))
     size = pulse if pulse is not None else next(iter(target.pulses), DEFAULT_PULSE)
     pulsed = pulsify(target.model, size, symbol=target.symbol)
     notes = {w.outlet: str(w.stream) for w in pulsed.infos.values() if w.stream is not None}
-    return pulsed.model, notes
+    return _Result(pulsed.model, notes)
 
 
-def _graph(model: Model) -> dict[str, Any]:
+def _graph(model: Model, provenance: bool) -> dict[str, Any]:
+    scope = model.scope
+    known: dict[str, Any] = {
+        "assertions": [str(assertion) for assertion in scope.assertions],
+        "scenarios": {s.name: [str(a) for a in s.assertions] for s in scope.scenarios},
+    }
     return {
         "schema": "tract-ref.dump/1",
         "inputs": model.input_names,
         "outputs": model.output_names,
-        "nodes": [
-            {
-                "name": node.name,
-                "op": node.op.name,
-                "attributes": "" if isinstance(node.op, Const) else node.op.describe(),
-                "inputs": [model.wire_name(outlet) for outlet in node.inputs],
-                "facts": [str(fact) for fact in node.outputs],
-            }
-            for node in model.order()
-        ],
+        **{key: value for key, value in known.items() if value},
+        "nodes": [_node(model, node, provenance) for node in model.order()],
+    }
+
+
+def _node(model: Model, node: Node, provenance: bool) -> dict[str, Any]:
+    """Return one node; what is not known of any of its wires has no key."""
+    values = [value_text(fact) or None for fact in node.outputs]
+    regions = [None if fact.region is None else str(fact.region) for fact in node.outputs]
+    optional: dict[str, Any] = {
+        "values": values if any(values) else None,
+        "regions": regions if any(regions) else None,
+        "origin": node.origin if provenance else None,
+    }
+    return {
+        "name": node.name,
+        "wires": wires_of(model, node),
+        "op": node.op.name,
+        "attributes": "" if isinstance(node.op, Const) else node.op.describe(),
+        "inputs": [model.wire_name(outlet) for outlet in node.inputs],
+        "facts": [str(fact) for fact in node.outputs],
+        **{key: value for key, value in optional.items() if value is not None},
     }

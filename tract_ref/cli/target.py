@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,8 +15,9 @@ from tract_ref.dim import Dim, parse_dim, symbols
 from tract_ref.errors import EvalError, MalformedFile, TractRefError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Model
+from tract_ref.ir.pulse import Pulse
 from tract_ref.loading import load
-from tract_ref.passes.set_symbols import stream_axis
+from tract_ref.passes.set_symbols import stream_axis, symbols_of
 from tract_ref.runtime.inputs import read_npz
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,7 +26,26 @@ _KINDS: dict[type, str] = {dict: "a table", list: "a list", str: "a string", int
 DEFAULT_PULSE = 8
 # More frames than this are a mistake: one channel of f32 alone would take 8 GiB.
 MOST_FRAMES = 2**31 - 1
-PULSE, LENGTH = click.IntRange(1, MOST_FRAMES), click.IntRange(0, MOST_FRAMES)
+LENGTH = click.IntRange(0, MOST_FRAMES)
+
+
+class _PulseType(click.ParamType[Dim]):
+    """A number of frames, or a factor times a symbol for turns of any size: `8`, `P`, `2*P`."""
+
+    name = "pulse"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Dim:
+        """Read the text."""
+        try:
+            pulse = Pulse.read(parse_dim(str(value)))
+        except TractRefError as error:
+            self.fail(str(error), param, ctx)
+        if pulse.unit > MOST_FRAMES:
+            self.fail(f"{value} is more than {MOST_FRAMES} frames", param, ctx)
+        return pulse.frames
+
+
+PULSE = _PulseType()
 # The schema of case.toml, of which only settings are read here.
 _SCHEMA = 1
 _KEYS = {"version", "about", "approx", "stream", "origin", "assert"}
@@ -57,7 +77,11 @@ def model_options(command: F) -> F:
     """Add MODEL, --symbol, --axis and --set to a command."""
     for option in (
         click.option(
-            "--set", "sets", multiple=True, metavar="N=1", help="Set a symbol; may be repeated."
+            "--set",
+            "sets",
+            multiple=True,
+            metavar="N=DIM",
+            help="Replace a symbol by a number or a dim (T=S/2); may be repeated.",
         ),
         click.option(
             "--axis",
@@ -102,7 +126,7 @@ def open_target(
     settings = _case_settings(path)
     values = {name: _dim(name, text) for name, text in _pairs("--set", sets).items()}
     if any(symbols(value) for value in values.values()):
-        _require_known(values, _symbols_of(load(path)) | ({symbol} if axes and symbol else set()))
+        _require_known(values, symbols_of(load(path)), {symbol} if symbol else set())
     model = load(path, set=values)
     if axes:
         numbers: dict[str, int] = {}
@@ -115,9 +139,10 @@ def open_target(
     # Inputs of a case folder belong to the model as written; a new axis or value makes them void.
     bundle = inputs or (path / "io.npz" if path.is_dir() and not axes and not sets else None)
     wanted = bundle is not None and (inputs is not None or bundle.exists())
+    known = symbol or (settings.symbol if settings.symbol not in values else None)
     return Target(
         model,
-        symbol or settings.symbol,
+        known,
         settings.length,
         settings.pulses,
         _read_inputs(bundle, model) if bundle is not None and wanted else None,
@@ -135,22 +160,27 @@ def _dim(name: str, text: str) -> Dim:
     return value
 
 
-def _symbols_of(model: Model) -> set[str]:
-    shapes = [fact.shape for node in model.order() for fact in node.outputs]
-    return set(model.scope.symbols).union(*(symbols(dim) for shape in shapes for dim in shape))
+def _require_known(values: Mapping[str, Dim], own: Set[str], named: Set[str]) -> None:
+    """Refuse a new symbol in a value, which may be a typo.
 
-
-def _require_known(values: Mapping[str, Dim], known: set[str]) -> None:
+    It is none where --symbol names it, or where no other symbol of the model is left (S=2*s).
+    """
+    spoken = frozenset[str]().union(*(symbols(value) for value in values.values()))
+    if own and not (own - values.keys()) | (own & spoken):
+        return
     for name, value in values.items():
-        for unknown in sorted(symbols(value) - known):
-            listed = ", ".join(sorted(known)) or "none"
-            seen = f"{name}={value}: the model has no symbol {unknown!r} (symbols: {listed})"
+        for unknown in sorted(symbols(value) - own - named):
+            listed = ", ".join(sorted(own)) or "none"
+            seen = (
+                f"{name}={value}: the model has no symbol {unknown!r} (symbols: {listed}); "
+                f"for a new one add --symbol {unknown}"
+            )
             raise click.BadParameter(seen, param_hint="--set")
 
 
 def _free_symbol(model: Model) -> str:
     """Return S, or S1, S2, .. when the model has that symbol already."""
-    taken = _symbols_of(model)
+    taken = symbols_of(model)
     names = (f"S{number or ''}" for number in range(len(taken) + 1))
     return next(name for name in names if name not in taken)
 

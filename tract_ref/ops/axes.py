@@ -22,18 +22,22 @@ import numpy as np
 
 from tract_ref.dim import Dim, TDim, product, symbols
 from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir.annotate import carried, permuted, respread, shifted
 from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import Fact, Shape, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.pulse import whole_parts
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import contradicts, reshape_groups, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.roi import Region
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 def _require_axis(axis: int, rank: int, data: Fact, what: str = "axis") -> None:
@@ -62,7 +66,8 @@ class AddAxis(Op):
         """Insert a 1."""
         (data,) = inputs
         _require_axis(self.axis, data.rank + 1, data)
-        return (data.with_shape((*data.shape[: self.axis], 1, *data.shape[self.axis :])),)
+        out = data.with_shape((*data.shape[: self.axis], 1, *data.shape[self.axis :]))
+        return (carried(out, data, shifted(self.axis, data.rank, 1)),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return a view with one more axis."""
@@ -93,7 +98,8 @@ class RmAxis(Op):
                 f"axis={self.axis} has {dim} positions in {data}; only an axis of 1 can be removed",
                 remedy="slice it to 1 position first",
             )
-        return (data.with_shape((*data.shape[: self.axis], *data.shape[self.axis + 1 :])),)
+        out = data.with_shape((*data.shape[: self.axis], *data.shape[self.axis + 1 :]))
+        return (carried(out, data, {**shifted(self.axis + 1, data.rank, -1), self.axis: 0}),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return a view with one axis less."""
@@ -128,7 +134,9 @@ class MoveAxis(Op):
         (data,) = inputs
         _require_axis(self.source, data.rank, data, "source")
         _require_axis(self.target, data.rank, data, "target")
-        return (data.with_shape(tuple(data.shape[a] for a in self.permutation(data.rank))),)
+        order = self.permutation(data.rank)
+        out = data.with_shape(tuple(data.shape[a] for a in order))
+        return (carried(out, data, permuted(order)),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return a view with permuted axes."""
@@ -170,7 +178,8 @@ class Reshape(Op):
                 f"{shape_text(self.after)} has {product(self.after)}; a reshape keeps their number",
                 remedy="state what is known of the symbols, or use -1 for one dim",
             )
-        return (data.with_shape((*data.shape[: self.at], *self.after, *data.shape[end:])),)
+        out = data.with_shape((*data.shape[: self.at], *self.after, *data.shape[end:]))
+        return (respread(out, data, self.at, self.before, self.after),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the same elements under the other dims."""
@@ -247,6 +256,14 @@ def declutter_undone(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None:
     return ModelPatch.bypass(ctx.model, node, under.inputs[0]) if undone else None
 
 
+@DECLUTTER.rule(MoveAxis)
+def declutter_swap(op: MoveAxis, node: Node, ctx: Rewrite) -> ModelPatch | None:
+    """Swapping two neighbours has two spellings; the one that moves up is canonical."""
+    if op.source != op.target + 1:
+        return None
+    return ModelPatch.replace(ctx.model, node, MoveAxis(op.target, op.source), node.inputs)
+
+
 @DECLUTTER.rule(Reshape)
 def declutter_reshape(op: Reshape, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """A Reshape is written in its smallest forms, or dropped with the one it undoes."""
@@ -273,6 +290,16 @@ LENGTH_IN_VALUE = (
     "its value depends on the whole length of the stream",
     "compute what depends on the length outside the streamed model",
 )
+
+
+INPUT_ROI.use(bubble_through_axes, AddAxis, RmAxis, MoveAxis)
+
+
+@INPUT_ROI.rule(Reshape)
+def roi_reshape(op: Reshape, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Both positions of an element have one row-major index."""
+    shape = ctx.outputs[0].shape
+    return (roi_moves.reshaped(ctx.regions[0], op.at, op.before, op.after, shape),)
 
 
 @PULSIFY_V1.rule(AddAxis, RmAxis, MoveAxis)
@@ -310,17 +337,18 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
     if not inner or not made:
         ctx.refuse("the frames are empty", "stream a model whose frames have elements")
     frames = ctx.frames(wire) * inner
-    if frames % made:
+    made_frames = whole_parts(frames, made)
+    if made_frames is None:
         ctx.refuse(
             f"pulse={ctx.pulse} brings {frames} elements of axis {stream.axis}, not a multiple of "
             f"the {made} of one output frame",
-            f"use a pulse that is a multiple of {ctx.pulse * made // gcd(frames, made)}",
+            ctx.pulse.multiple((made / (stream.rate * inner)).numerator),
         )
     wire = ctx.delay(wire, -stream.delay % (made // gcd(inner, made)))
     late = ctx.stream(wire)
     delay = (late if late is not None else stream).delay * inner // made
     before = (*op.before[:place], ctx.frames(wire), *op.before[place + 1 :])
-    after = (*op.after[:target], frames // made, *op.after[target + 1 :])
+    after = (*op.after[:target], made_frames, *op.after[target + 1 :])
     axis = op.at + target
     length = ctx.batch_output().shape[axis]
     info = Linear(axis, length, delay, stream.rate * Fraction(inner, made))

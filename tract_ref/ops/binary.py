@@ -21,6 +21,8 @@ import numpy as np
 
 from tract_ref.dim import Dim, Scope, dim_max, dim_min, maybe_div
 from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir import per_element as exactly
+from tract_ref.ir.annotate import TwoInputs, combined
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
@@ -30,8 +32,9 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import broadcast_axes, broadcast_shapes
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import elementwise
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.roi import Region, as_region, complement, intersection, where_not_zero
+from tract_ref.stream.shared import aligned, elementwise, same_positions, value_over_output
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, RoiContext
 
 BOOL: DType = np.dtype(np.bool_)
 
@@ -48,6 +51,7 @@ class Binary(Op):
     Attributes:
         formula: over arrays of numbers.
         of_dims: over two dims, None where dims are not taken.
+        exact: over values per element, None where they are not tracked.
         kinds: NumPy kinds of dtypes that the op takes; `O` stands for dims.
         neutral: per input, the number that makes the op return the other input, or None.
         idempotent: f(x, x) is x.
@@ -57,6 +61,7 @@ class Binary(Op):
     arity: ClassVar[tuple[int, int | None]] = (2, 2)
     formula: ClassVar[Formula]
     of_dims: ClassVar[OfDims | None]
+    exact: ClassVar[TwoInputs | None]
     kinds: ClassVar[str]
     neutral: ClassVar[Neutral]
     idempotent: ClassVar[bool]
@@ -69,12 +74,14 @@ class Binary(Op):
         nnef: str = "",
         on: str = "iuf",
         dims: OfDims | None = None,
+        exact: TwoInputs | None = None,
         neutral: Neutral = (None, None),
         idempotent: bool = False,
     ) -> None:
         """Set the class attributes from the class line."""
         if of is not None:
             cls.formula, cls.of_dims = staticmethod(of), dims and staticmethod(dims)
+            cls.exact = exact and staticmethod(exact)
             cls.kinds, cls.neutral, cls.idempotent, cls.nnef = on, neutral, idempotent, nnef
 
     def check(self, inputs: tuple[Fact, ...]) -> None:
@@ -102,7 +109,8 @@ class Binary(Op):
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Equal dtypes; sizes equal or 1 on every axis."""
         self.check(inputs)
-        return (Fact(self.result(inputs[0].dtype), broadcast_shapes(inputs)),)
+        out = Fact(self.result(inputs[0].dtype), broadcast_shapes(inputs))
+        return (combined(out, inputs, self.exact),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Compute every element alone."""
@@ -173,7 +181,7 @@ def power(a: Tensor, b: Tensor) -> Tensor:
     return np.where(b < 0, inverse, np.power(a, exponent))
 
 
-class Pow(Binary, of=power, nnef="pow", neutral=(None, 1)):
+class Pow(Binary, of=power, nnef="pow", exact=exactly.power, neutral=(None, 1)):
     """Power, in the dtype of a; b may have any dtype of numbers, as in ONNX."""
 
     def check(self, inputs: tuple[Fact, ...]) -> None:
@@ -215,11 +223,32 @@ def _bounds(turn: Turn, dim: Dim) -> tuple[float, float]:
     return -INF if least is None else least, INF if most is None else most
 
 
+_TRACKED: dict[str, TwoInputs] = {
+    "Add": exactly.add,
+    "Sub": exactly.subtract,
+    "Mul": exactly.multiply,
+    "Div": exactly.divide,
+    "Rem": exactly.remainder,
+    "Mod": exactly.modulo,
+    "Min": exactly.smaller,
+    "Max": exactly.larger,
+    "And": exactly.both,
+    "Or": exactly.either,
+    "Xor": exactly.one_only,
+    "Eq": exactly.equal,
+    "Ne": exactly.differs,
+    "Lt": exactly.less,
+    "Gt": exactly.greater,
+    "Le": exactly.at_most,
+    "Ge": exactly.at_least,
+}
+
+
 def _define(
     name: str, of: Formula, doc: str, base: type[Binary] = Binary, **words: Any
 ) -> type[Binary]:
     """Return the class of a formula; `words` are those of `Binary.__init_subclass__`."""
-    words = {"of": of, "nnef": name.lower(), **words}
+    words = {"of": of, "nnef": name.lower(), "exact": _TRACKED.get(name), **words}
     place = {"__doc__": doc, "__module__": __name__}
     return types.new_class(name, (base,), words, lambda body: body.update(place))
 
@@ -296,6 +325,35 @@ def declutter_idempotent(op: Binary, node: Node, ctx: Rewrite) -> ModelPatch | N
     """Equal inputs: x max x is x; so are min, and, or."""
     same = node.inputs[0] == node.inputs[1]
     return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
+
+
+@INPUT_ROI.rule(*_OPS)
+def roi_binary(op: Binary, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A known side of And, Or or of a product of whole numbers hides positions of the other side.
+
+    Only one side hides the other: where both are 0, changing both of them shows.
+
+    Differs from tract: a product of floats hides nothing, because 0 * NaN is NaN, so a mask must
+    select instead of multiply; and two known sides do not hide each other.
+    """
+    region = ctx.regions[0]
+    for slot in (0, 1):
+        value = value_over_output(slot, ctx)
+        shows = None if value is None else _shows_other(op, value, ctx.inputs[slot].dtype)
+        if shows is not None:
+            mask, other = aligned(region, slot, ctx), intersection(region, shows)
+            other = aligned(other, 1 - slot, ctx)
+            return (mask, other) if slot == 0 else (other, mask)
+    return same_positions(op, node, ctx)
+
+
+def _shows_other(op: Binary, value: Dim, dtype: DType) -> Dim | None:
+    """Return where the other side matters when one side is `value`, None when it always does."""
+    if isinstance(op, And):
+        return as_region(value)
+    if isinstance(op, Or):
+        return complement(as_region(value))
+    return where_not_zero(value) if isinstance(op, Mul) and dtype.kind in "iu" else None
 
 
 PULSIFY_V1.use(elementwise, *_OPS)

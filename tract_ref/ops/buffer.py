@@ -1,10 +1,11 @@
-"""State ops of a pulsed model: Delay and PulsePad.
+"""State ops of a pulsed model: Delay, PulsePad and PulseMask.
 
-Delay:    z = (zeros before frame 0) ++ x_0 ++ x_1 ++ …
-          turn t emits z[t*q - delay - overlap, t*q + q - delay)
-PulsePad: overwrites the frames outside [begin, end) by a constant or by the nearest frame.
+Delay:     z = (zeros before frame 0) ++ x_0 ++ x_1 ++ …
+           turn t emits z[t*q - delay - overlap, t*q + q - delay)
+PulsePad:  overwrites the frames outside [begin, end) by a constant or by the nearest frame.
+PulseMask: overwrites the frames outside [begin, end) by a constant, on both sides.
 
-Source: spec/pulse.md 3.1 and 3.2; facts about tract's `Delay` and `PulsePad`.
+Source: spec/pulse.md 3.1 to 3.3; facts about tract's `Delay`, `PulsePad` and `PulseMask`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.runtime.kernels import FAST, Concrete, Tape
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1
 
 
 @dataclass
@@ -148,6 +149,58 @@ class PulsePad(Op):
         return (out,)
 
 
+@dataclass
+class PulseMaskState(OpState):
+    """Frames seen so far."""
+
+    position: int = 0
+
+
+@dataclass(frozen=True)
+class PulseMask(Op):
+    """Overwrite every frame outside [begin, end) of a stream by a constant.
+
+    No v1 rule makes one; models that another engine pulsified hold them.
+
+    Attributes:
+        axis: the stream axis.
+        begin: raw index of the first frame that is kept.
+        end: raw index one past the last one; may contain the stream symbol, and is infinite until
+            it is known.
+        value: the constant.
+    """
+
+    axis: int
+    begin: int
+    end: Dim
+    value: float | int | bool
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape is unchanged."""
+        (data,) = inputs
+        if not 0 <= self.axis < data.rank or self.begin < 0:
+            raise InvalidModel(f"axis={self.axis}, begin={self.begin} for {data}")
+        return (data.without_const(),)
+
+    def state(self) -> OpState:
+        """Return the counter at frame 0."""
+        return PulseMaskState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Fill both sides of what is kept, advance the counter."""
+        state = cast("PulseMaskState", turn.state)
+        out = inputs[0].copy()
+        frames, position = out.shape[self.axis], state.position
+        state.position += frames
+        end = turn.settled(self.end)
+        head = min(max(0, self.begin - position), frames)
+        tail = frames if end is None else min(max(0, end - position), frames)
+        lead = (slice(None),) * self.axis
+        out[(*lead, slice(0, head))] = self.value
+        out[(*lead, slice(tail, None))] = self.value
+        return (out,)
+
+
 @DECLUTTER.rule(Delay)
 def declutter_empty_delay(op: Delay, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """A Delay that keeps nothing is its input."""
@@ -156,9 +209,13 @@ def declutter_empty_delay(op: Delay, node: Node, ctx: Rewrite) -> ModelPatch | N
     return ModelPatch.bypass(ctx.model, node, node.inputs[0])
 
 
+INPUT_ROI.refuse(Delay, PulsePad, PulseMask, **BATCH_ONLY)
+
+
 PULSIFY_V1.refuse(
     Delay,
     PulsePad,
+    PulseMask,
     reason="is a state op of a pulsed model, which cannot be pulsified again",
     remedy="pulsify the batch model",
 )
@@ -209,7 +266,7 @@ def load_pulse_pad(call: Invocation) -> tuple[Outlet, ...]:
         call.integer("begin_input"),
         call.dim("end_input"),
         "edge" if border == "replicated" else "constant",
-        call.scalar("value"),
+        _value(call, data),
         call.integer("overlap"),
     )
     return call.wire(op, data)
@@ -229,3 +286,22 @@ def dump_pulse_pad(op: PulsePad, node: Node, out: Dump) -> None:
         value=op.value,
         overlap=op.overlap,
     )
+
+
+@NNEF.load("tract_pulse_mask", "input", "axis", "begin", "end", "value")
+def load_pulse_mask(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_pulse_mask(input, axis, begin, end, value)."""
+    data = call.tensor("input")
+    ends = call.integer("begin"), call.dim("end")
+    return call.wire(PulseMask(call.integer("axis"), *ends, _value(call, data)), data)
+
+
+def _value(call: Invocation, data: Outlet) -> float | int | bool:
+    is_bool = call.fact(data).dtype == np.bool_
+    return call.logical("value") if is_bool else call.scalar("value")
+
+
+@NNEF.dump(PulseMask)
+def dump_pulse_mask(op: PulseMask, node: Node, out: Dump) -> None:
+    """Write tract_pulse_mask."""
+    out.call("tract_pulse_mask", axis=op.axis, begin=op.begin, end=op.end, value=op.value)

@@ -11,6 +11,8 @@ from typing import cast
 import numpy as np
 
 from tract_ref.errors import InvalidModel
+from tract_ref.ir import per_element as exactly
+from tract_ref.ir.annotate import mapped
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name, dtype_named
 from tract_ref.ir.model import Node, Outlet
@@ -19,8 +21,8 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import elementwise
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.shared import elementwise, same_positions
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Cast(Op):
         (x,) = inputs
         if self.to == TDIM and x.dtype.kind not in "iubO":
             raise InvalidModel(f"input {x}; only integers become dims", remedy="cast it to i64")
-        return (Fact(self.to, x.shape),)
+        out = Fact(self.to, x.shape, uniform=x.uniform if self.to == x.dtype else None)
+        return (mapped(out, x, lambda value, domain: exactly.converted(value, self.to, domain)),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Convert every element."""
@@ -78,6 +81,9 @@ def declutter_cast(op: Cast, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """A Cast to the dtype that is there is its input."""
     same = ctx.model.fact(node.inputs[0]).dtype == op.to
     return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if same else None
+
+
+INPUT_ROI.use(same_positions, Cast)
 
 
 PULSIFY_V1.use(elementwise, Cast)

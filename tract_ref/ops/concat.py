@@ -1,7 +1,8 @@
-"""Joining ops: Concat, StreamConcat (its state op along the stream axis).
+"""Joining ops: Concat; StreamConcat and StreamSplice, its state ops along the stream axis.
 
 Concat:       out = x_0 ++ x_1 ++ … along one axis
 StreamConcat: overwrites raw frames [g-B, g) by the prefix and [g+L, g+L+A) by the suffix
+StreamSplice: raw frames of one stream before g, of another one from g on
 
 Source: spec/ir.md 6; spec/nnef.md 5; spec/pulse.md 2.14, 3.4, 8.8, 8.9, 9.2.
 """
@@ -9,13 +10,14 @@ Source: spec/ir.md 6; spec/nnef.md 5; spec/pulse.md 2.14, 3.4, 8.8, 8.9, 9.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NoReturn, cast
 
 import numpy as np
 
 from tract_ref.dim import Dim, TDim
 from tract_ref.errors import InvalidModel
+from tract_ref.ir.annotate import joined
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
@@ -24,9 +26,11 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
+from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Concat(Op):
                     remedy="cast or broadcast the inputs first",
                 )
             total = total + fact.shape[self.axis]
-        return (first.with_dim(self.axis, total),)
+        return (joined(first.with_dim(self.axis, total), inputs, self.axis),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Join."""
@@ -138,6 +142,51 @@ class StreamConcat(Op):
         out[(*lead, slice(low, high))] = frames[(*lead, slice(low - first, high - first))]
 
 
+@dataclass(frozen=True)
+class StreamSplice(Op):
+    """Follow one stream up to a raw frame, and another one from there on.
+
+    Attributes:
+        axis: the stream axis.
+        at: raw index of the first frame that is taken from the second stream.
+
+    Shapes:
+        early   [.., q, ..]   the frames before `at`
+        late    [.., q, ..]   the frames from `at` on
+        out     [.., q, ..]
+    """
+
+    axis: int
+    at: int
+    arity: ClassVar[tuple[int, int | None]] = (2, 2)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The fact of the two streams."""
+        early, late = inputs
+        alike = early.shape == late.shape and early.dtype == late.dtype
+        if not alike or not 0 <= self.axis < late.rank:
+            raise InvalidModel(
+                f"streams {early} and {late} on axis {self.axis}; both have one fact"
+            )
+        return (late.without_const(),)
+
+    def state(self) -> OpState:
+        """Return the counter at frame 0."""
+        return StreamConcatState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Take both parts of this turn, advance the counter."""
+        early, late = inputs
+        state = cast("StreamConcatState", turn.state)
+        frames = late.shape[self.axis]
+        first = min(max(0, self.at - state.position), frames)
+        state.position += frames
+        out = late.copy()
+        lead = (slice(None),) * self.axis
+        out[(*lead, slice(0, first))] = early[(*lead, slice(0, first))]
+        return (out,)
+
+
 @DECLUTTER.rule(Concat)
 def declutter_single(op: Concat, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """A Concat of one tensor is that tensor; inputs of no frames are dropped."""
@@ -150,16 +199,33 @@ def declutter_single(op: Concat, node: Node, ctx: Rewrite) -> ModelPatch | None:
     return ModelPatch.replace(model, node, op, kept)
 
 
+@INPUT_ROI.rule(Concat)
+def roi_concat(op: Concat, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Position p of an input is position p + offset of the output."""
+    found: list[Region] = []
+    offset: Dim = 0
+    for fact in ctx.inputs:
+        found.append(roi_moves.shifted(ctx.regions[0], op.axis, offset))
+        offset = offset + fact.shape[op.axis]
+    return tuple(found)
+
+
+INPUT_ROI.refuse(StreamConcat, StreamSplice, **BATCH_ONLY)
+
+
 @PULSIFY_V1.rule(Concat)
 def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
-    """Join streams on another axis, or put static frames around one stream.
+    """Join streams on another axis, or put frames around the last stream that is joined.
 
-    B frames before, A after:      d' = max(d, B) - B, Delay(max(0, B - d)), L' = B + L + A
+    B frames before, A after:  begin = max(d, B, d_p + B - o_p),  d' = begin - B,  L' = B + L + A
 
-    A suffix makes the op end-sensitive: the stream first comes late enough for its end to be known.
+    In front stand static frames, or streams of a fixed length (the first frames of a stream): one
+    with delay d_p whose place is o_p frames after the start. A suffix makes the op end-sensitive:
+    the stream first comes late enough for its end to be known.
 
     Errors:
-        Refused: two streams along the stream axis; a static input of unknown size.
+        Refused: a stream that is joined to another one has no fixed length, or has another rate; a
+            static input of unknown size.
     """
     streams = [slot for slot, wire in enumerate(ctx.inputs) if ctx.stream(wire) is not None]
     if not streams:
@@ -167,47 +233,124 @@ def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
             "its value depends on the whole length of the stream",
             "compute what depends on the length outside the streamed model",
         )
-    slot = streams[0]
+    slot = streams[-1]
     wire = ctx.inputs[slot]
     stream = ctx.stream(wire)
     if stream is None or stream.axis != op.axis:
         return along_tracked_axis(op, node, ctx)
-    if len(streams) > 1:
-        ctx.refuse(
-            f"joins {len(streams)} streams along the stream axis {op.axis}: one would start after "
-            "the end of the other, which is not causal",
-            "join them along another axis",
-        )
-    before = _static_frames(ctx, op.axis, range(slot))
-    after = _static_frames(ctx, op.axis, range(slot + 1, len(ctx.inputs)))
+    sizes = _fixed_sizes(ctx, op.axis, slot)
+    before, after = sum(sizes[:slot]), sum(sizes[slot + 1 :])
     late = ctx.late_end(wire) if after else 0
     later = max(0, late, before - stream.delay)
+    for number in streams[:-1]:
+        other = ctx.stream(ctx.inputs[number])
+        if other is not None:
+            later = max(later, other.delay + sum(sizes[number:slot]) - stream.delay)
     wire = ctx.delay(wire, later)
     begin = stream.delay + later
-    parts = (ctx.inputs[:slot], ctx.inputs[slot + 1 :])
-    inputs = [wire]
-    for name, wires, frames in zip(("prefix", "suffix"), parts, (before, after), strict=True):
-        if frames:
-            joined = len(wires) > 1
-            inputs += ctx.wire(Concat(op.axis), wires, None, suffix=name) if joined else wires
-    around = StreamConcat(op.axis, before, after, begin, stream.length + begin)
     length = ctx.batch_output().shape[op.axis]
     info = Linear(op.axis, length, begin - before, stream.rate)
-    return ctx.wire(around, tuple(inputs), info)
+    runs = _runs(ctx, sizes[:slot])
+    prefix = runs.pop() if runs and ctx.stream(ctx.inputs[runs[-1][0]]) is None else ()
+    frames = sum(sizes[number] for number in prefix)
+    inputs = [wire]
+    for name, slots in (("prefix", prefix), ("suffix", range(slot + 1, len(sizes)))):
+        if sum(sizes[number] for number in slots):
+            inputs.append(_beside(op, ctx, [ctx.inputs[number] for number in slots], name))
+    grown = replace(info, delay=begin - frames) if runs else info
+    around = StreamConcat(op.axis, frames, after, begin, stream.length + begin)
+    (wire,) = ctx.wire(around, tuple(inputs), grown, suffix="around" if runs else "")
+    return (_in_front(op, ctx, wire, info, runs, sizes),)
 
 
-def _static_frames(ctx: PulsifyContext, axis: int, slots: Sequence[int]) -> int:
-    total = 0
-    for slot in slots:
-        size = ctx.fact(ctx.inputs[slot]).shape[axis]
-        if isinstance(size, TDim):
+def _runs(ctx: PulsifyContext, sizes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Group the inputs in front: each stream alone, neighbouring static ones together."""
+    runs: list[tuple[int, ...]] = []
+    for slot, size in enumerate(sizes):
+        pair = (slot, *runs[-1][:1]) if runs else ()
+        if size and pair and all(ctx.stream(ctx.inputs[number]) is None for number in pair):
+            runs[-1] = (*runs[-1], slot)
+        elif size:
+            runs.append((slot,))
+    return runs
+
+
+def _fixed_sizes(ctx: PulsifyContext, axis: int, last: int) -> list[int]:
+    """Return how many frames each input brings; 0 for the last stream, whose length is free."""
+    sizes: list[int] = []
+    rates = {s.rate for wire in ctx.inputs if (s := ctx.stream(wire)) is not None}
+    for slot, wire in enumerate(ctx.inputs):
+        stream = ctx.stream(wire)
+        size = ctx.fact(wire).shape[axis] if stream is None else stream.length
+        size = ctx.batch.scope.simplify(size)
+        if slot == last:
+            size = 0
+        elif isinstance(size, TDim) and stream is None:
             ctx.refuse(f"input {slot} has {size} frames on axis {axis}", "set its symbols")
-        total += size
-    return total
+        elif isinstance(size, TDim):
+            ctx.refuse(
+                f"joins {_streams(ctx)} streams along the stream axis {axis}: one would start "
+                "after the end of the other, which is not causal",
+                f"join them along another axis; of the first k frames of a stream, assert "
+                f"{ctx.symbol}>=k",
+            )
+        elif len(rates) > 1:
+            ctx.refuse(
+                f"joins streams of different rates ({', '.join(map(str, sorted(rates)))} frames "
+                "per source frame)",
+                "bring both branches to one rate",
+            )
+        sizes.append(size)
+    return sizes
+
+
+def _streams(ctx: PulsifyContext) -> int:
+    return sum(ctx.stream(wire) is not None for wire in ctx.inputs)
+
+
+def _beside(op: Concat, ctx: PulsifyContext, wires: Sequence[Outlet], suffix: str) -> Outlet:
+    """Join static wires."""
+    return ctx.wire(op, tuple(wires), None, suffix=suffix)[0] if len(wires) > 1 else wires[0]
+
+
+def _in_front(
+    op: Concat,
+    ctx: PulsifyContext,
+    wire: Outlet,
+    info: Linear,
+    runs: list[tuple[int, ...]],
+    sizes: Sequence[int],
+) -> Outlet:
+    """Put runs of static frames and streams of fixed length in front of a stream, last one first.
+
+    Args:
+        op: the op.
+        ctx: the rule's context.
+        wire: the stream; its frame 0 comes after those of all runs.
+        info: the streaming fact of the whole.
+        runs: slots of the inputs in front.
+        sizes: frames per input.
+    """
+    begin = info.delay + sum(sizes[slot] for run in runs for slot in run)
+    for number, run in reversed(list(enumerate(runs))):
+        frames = sum(sizes[slot] for slot in run)
+        grown = replace(info, delay=begin - frames) if number else info
+        suffix = f"before{run[0]}" if number else ""
+        early = ctx.stream(ctx.inputs[run[0]])
+        if early is None:
+            static = _beside(op, ctx, [ctx.inputs[slot] for slot in run], f"prefix{run[0]}")
+            around = StreamConcat(op.axis, frames, 0, begin, begin)
+            (wire,) = ctx.wire(around, (wire, static), grown, suffix=suffix)
+        else:
+            late = ctx.delay(ctx.inputs[run[0]], begin - frames - early.delay)
+            (wire,) = ctx.wire(StreamSplice(op.axis, begin), (late, wire), grown, suffix=suffix)
+        begin -= frames
+    return wire
 
 
 PULSIFY_V1.refuse(
     StreamConcat,
+    StreamSplice,
     reason="is a state op of a pulsed model, which cannot be pulsified again",
     remedy="pulsify the batch model",
 )
@@ -265,6 +408,7 @@ def dump_concat(op: Concat, node: Node, out: Dump) -> None:
 
 NNEF.refuse_dump(
     StreamConcat,
+    StreamSplice,
     reason="has no NNEF operator: the dialect cannot say frames put around a stream",
     remedy="dump the batch model and pulsify it after reading",
 )

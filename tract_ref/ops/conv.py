@@ -22,8 +22,10 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import FILL_ZERO, PULSIFY_V1, PulsifyContext
+from tract_ref.stream.roi import Region
+from tract_ref.stream.roi_moves import all_along, slid
+from tract_ref.stream.shared import along_tracked_axis, weighted
+from tract_ref.stream.tables import FILL_ZERO, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 from tract_ref.stream.window import (
     Padding,
     SameUpper,
@@ -124,6 +126,14 @@ def _is_bias(shape: tuple[Dim, ...], outs: Dim) -> bool:
     if len(shape) == 1:
         return shape[0] == outs
     return len(shape) > 1 and shape == (1, outs, *(1,) * (len(shape) - 2))
+
+
+@INPUT_ROI.rule(Conv)
+def roi_conv(op: Conv, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Data is read by the windows that reach it, in every channel; weights by their channel."""
+    data, out = ctx.inputs[0].shape, ctx.outputs[0].shape
+    region = all_along(ctx.regions[0], (1,), out)
+    return weighted(slid(region, op.window, data, out), op, ctx)
 
 
 @PULSIFY_V1.rule(Conv)

@@ -19,10 +19,13 @@ from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import DType, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
-from tract_ref.nnef.table import NNEF
+from tract_ref.ir.per_element import coordinate
+from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream import roi_moves
+from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 def running_sum(
@@ -155,6 +158,17 @@ class RunningSum(Op):
         return (out,)
 
 
+@INPUT_ROI.rule(CumSum)
+def roi_cumsum(op: CumSum, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A position is read by itself, unless exclusive, and by those that are added after it."""
+    at, size = coordinate(op.axis), ctx.outputs[0].shape[op.axis]
+    low, high = (None, at - op.exclusive) if op.reverse else (at + op.exclusive, None)
+    return (roi_moves.read_by(ctx.regions[0], op.axis, size, low, high),)
+
+
+INPUT_ROI.refuse(RunningSum, **BATCH_ONLY)
+
+
 @PULSIFY_V1.rule(CumSum)
 def pulsify_cumsum(op: CumSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Add up a stream as it comes; along another axis, every frame alone.
@@ -183,11 +197,24 @@ PULSIFY_V1.refuse(
     remedy="pulsify the batch model",
 )
 
+
+@NNEF.load("tract_core_cumsum", "input", "axis", "reverse", "exclusive")
+def load_cumsum(call: Invocation) -> tuple[Outlet, ...]:
+    """tract_core_cumsum(input, axis, reverse, exclusive)."""
+    op = CumSum(call.integer("axis"), call.logical("exclusive"), call.logical("reverse"))
+    return call.wire(op, call.tensor("input"))
+
+
+@NNEF.dump(CumSum)
+def dump_cumsum(op: CumSum, node: Node, out: Dump) -> None:
+    """Write tract_core_cumsum."""
+    out.call("tract_core_cumsum", axis=op.axis, reverse=op.reverse, exclusive=op.exclusive)
+
+
 NNEF.refuse_dump(
-    CumSum,
     RunningSum,
-    reason="has no NNEF operator: the dialect cannot say a cumulative sum",
-    remedy="keep the model in the format that it was read from",
+    reason="has no NNEF operator: the dialect cannot say a sum that goes on from turn to turn",
+    remedy="dump the batch model and pulsify it after reading",
 )
 
 

@@ -24,8 +24,9 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.roi_moves import Region, spread
+from tract_ref.stream.shared import along_tracked_axis, weighted
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 from tract_ref.stream.window import (
     AxisWindow,
     Explicit,
@@ -227,6 +228,13 @@ def _is_bias(shape: tuple[Dim, ...], outs: Dim) -> bool:
     if len(shape) == 1:
         return shape[0] == outs
     return len(shape) > 1 and shape == (1, outs, *(1,) * (len(shape) - 2))
+
+
+@INPUT_ROI.rule(Deconv)
+def roi_deconv(op: Deconv, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A position shows in all the positions that it is spread over, in every channel."""
+    crops = [op.along(spatial).crops[0] for spatial in range(op.window.rank)]
+    return weighted(spread(ctx.regions[0], op.window, crops, ctx.outputs[0].shape), op, ctx)
 
 
 @PULSIFY_V1.rule(Deconv)

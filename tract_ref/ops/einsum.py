@@ -23,7 +23,8 @@ from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.shared import bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext
 
 # Dims that differ whatever is asserted about the symbols.
 _NOTHING_ASSERTED = Scope()
@@ -236,6 +237,9 @@ def _at(operand: Tensor, first: int, index: tuple[int, ...]) -> Tensor:
     sizes = operand.shape[first:]
     at = tuple(i if size != 1 else 0 for i, size in zip(index, sizes, strict=True))
     return operand[(..., *at)]
+
+
+INPUT_ROI.use(bubble_through_axes, EinSum)
 
 
 @PULSIFY_V1.rule(EinSum)

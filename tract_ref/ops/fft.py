@@ -23,9 +23,12 @@ from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream import roi_moves
+from tract_ref.stream.roi import Region
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 Complex = NDArray[np.complex128]
 
@@ -178,6 +181,21 @@ def _transform(lines: Complex, *, inverse: bool) -> Complex:
             line = lines[index]
             out[index] = np.fft.ifft(line, norm="forward") if inverse else np.fft.fft(line)
     return out
+
+
+INPUT_ROI.use(bubble_through_axes, Fft)
+
+
+@INPUT_ROI.rule(Stft)
+def roi_stft(op: Stft, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A position is read by the windows that reach it, at every frequency."""
+    shape, at = ctx.outputs[0].shape, coordinate(op.axis)
+    mixed = (op.axis + 1, len(shape) - 1)
+    axes = {a: a if a <= op.axis else a - 1 for a in range(len(shape)) if a not in mixed}
+    region = roi_moves.renamed(ctx.regions[0], axes, shape)
+    ends = (at - op.frame + 1, at)
+    region = roi_moves.read_by(region, op.axis, shape[op.axis], *ends, scale=op.stride)
+    return (region, *(None for _ in ctx.inputs[1:]))
 
 
 PULSIFY_V1.use(along_tracked_axis, Fft)

@@ -1,8 +1,9 @@
-"""Gather: rows, elements or slices of a tensor by index.
+"""Gather: rows, elements or slices of a tensor by index, or by distance from a diagonal.
 
     Gather          out[a.., i.., b..] = data[a.., indices[i..], b..]
     GatherElements  out[a.., i, b..] = data[a.., indices[a.., i, b..], b..]
     GatherNd        out[n.., j.., ..] = data[n.., indices[n.., j..], ..]     one position per axis
+    DiagGather      out[.., i, k] = data[.., i, offset + k - i], 0 outside
 
 A negative index counts from the end. Filler frames of a stream may hold any index: NaN is taken
 for those outside, 0 for integers.
@@ -17,16 +18,24 @@ from typing import ClassVar
 
 import numpy as np
 
+from tract_ref.dim import Dim, eq
 from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir.annotate import gathered
 from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.per_element import coordinate, remap, within
 from tract_ref.ir.shapes import contradicts
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream import roi_moves
+from tract_ref.stream.roi import Region, either, intersection
+from tract_ref.stream.shared import along_tracked_axis, bubbled
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+
+# Of more constant indices than these, each is not worth a term of a region.
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,8 @@ class Gather(Op):
                 f"indices are {indices}; an index is an integer", remedy="cast the indices to i64"
             )
         lead, trail = data.shape[: self.axis], data.shape[self.axis + 1 :]
-        return (data.with_shape((*lead, *indices.shape, *trail)),)
+        out = data.with_shape((*lead, *indices.shape, *trail))
+        return (gathered(out, data, indices, self.axis),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Take the rows."""
@@ -247,6 +257,94 @@ def _numbers(turn: Turn, indices: Tensor) -> Tensor:
     return out
 
 
+@dataclass(frozen=True)
+class DiagGather(Op):
+    """Read a score by distance as a score by position: row i moves i columns to the right.
+
+    Attributes:
+        offset: column of the data that stands on the diagonal.
+        columns: columns of the output.
+
+    Shapes:
+        data   [.., rows, distances]
+        out    [.., rows, columns]
+    Source: spec/attention.md 1.8; what pad, reshape, slice, reshape, slice of relative positions
+        amount to.
+    """
+
+    offset: Dim
+    columns: Dim
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Give the last axis another length."""
+        (data,) = inputs
+        negative = isinstance(self.columns, int) and self.columns < 0
+        if data.rank < 2 or negative:
+            raise InvalidModel(
+                f"columns={self.columns} for data {data}; the last two axes are rows and distances"
+            )
+        return (data.with_dim(data.rank - 1, self.columns),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Copy row by row what both have."""
+        (data,) = inputs
+        offset, columns = turn.resolve(self.offset), turn.resolve(self.columns)
+        rows, distances = data.shape[-2:]
+        out = np.full((*data.shape[:-1], columns), 0, data.dtype)
+        for row in range(rows):
+            first = max(0, row - offset)
+            last = max(first, min(columns, distances + row - offset))
+            out[..., row, first:last] = data[..., row, offset + first - row : offset + last - row]
+        return (out,)
+
+    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
+        """Every axis but the last two."""
+        rank = inputs[0].rank
+        return AxesMapping.natural(1, 1, rank, skip=(rank - 2, rank - 1))
+
+
+@INPUT_ROI.rule(Gather)
+def roi_gather(op: Gather, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Rows that no observed index names are not observed; every index may be out of range.
+
+    Exact where the indices are known, by few constants or as 0 or more per element; otherwise
+    every row is taken to be named.
+    """
+    data, indices = ctx.inputs
+    region, out = ctx.regions[0], ctx.outputs[0]
+    shift, row = indices.rank - 1, coordinate(out.rank)
+    axes = {a if a < op.axis else a + shift: a for a in range(data.rank) if a != op.axis}
+    value = indices.per_element.whole if indices.per_element is not None else None
+    const = indices.const
+    if const is not None and const.dtype != TDIM and const.size <= _FEW:
+        size, named = data.shape[op.axis], list[Region]()
+        for index, number in np.ndenumerate(const):
+            at = {op.axis + axis: place for axis, place in enumerate(index)}
+            there = None if region is None else remap(region, at)
+            position = int(number) if number >= 0 else size + int(number)
+            named.append(intersection(there, eq(row, position)))
+        region, axes = either(*named), axes | {out.rank: op.axis}
+    elif value is not None and within(indices.shape, ctx.scope).proves_ge(value, 0):
+        places = {axis: coordinate(op.axis + axis) for axis in range(indices.rank)}
+        region = intersection(region, eq(row, remap(value, places)))
+        axes = axes | {out.rank: op.axis}
+    return roi_moves.renamed(region, axes, out.shape), None
+
+
+@INPUT_ROI.rule(GatherElements, GatherNd)
+def roi_gather_elements(op: Op, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Axes without indices keep what is observed; every index may be out of range."""
+    return bubbled(op, 0, ctx), None
+
+
+@INPUT_ROI.rule(DiagGather)
+def roi_diag_gather(op: DiagGather, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Column c of row i is column c - offset + i of the output; columns outside do not show."""
+    rank = ctx.inputs[0].rank
+    first = op.offset - coordinate(rank - 2)
+    return (roi_moves.cropped(ctx.regions[0], rank - 1, first, first + op.columns),)
+
+
 @PULSIFY_V1.rule(Gather)
 def pulsify_gather(op: Gather, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Look up each frame of a stream of indices, or take positions of another axis of a stream.
@@ -290,6 +388,31 @@ def pulsify_gather_elements(
 
 
 PULSIFY_V1.use(along_tracked_axis, GatherNd)
+
+
+@PULSIFY_V1.rule(DiagGather)
+def pulsify_diag_gather(op: DiagGather, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Move the rows of each frame alone.
+
+    Errors:
+        Refused: rows or distances stream: where a row lands depends on its number.
+    """
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is not None and stream.axis >= ctx.batch_input(0).rank - 2:
+        what = "rows" if stream.axis == ctx.batch_input(0).rank - 2 else "distances"
+        ctx.refuse(
+            f"its {what} stream (axis {stream.axis}): every row moves by its own number, and the "
+            "rows grow with the stream",
+            "bound what each row reads by a mask of a band",
+        )
+    return along_tracked_axis(op, node, ctx)
+
+
+NNEF.refuse_dump(
+    DiagGather,
+    reason="has no NNEF operator: the dialect says it by pad, reshape and slice",
+    remedy="dump the model before rewrites",
+)
 
 
 @NNEF.load("tract_core_gather", "input", "indices", "axis", datum_type="")

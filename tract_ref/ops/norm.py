@@ -21,10 +21,13 @@ from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import Fact, Shape, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
+from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.shapes import contradicts, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream import roi_moves
+from tract_ref.stream.roi import Region
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes, bubbled
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 @dataclass(frozen=True)
@@ -253,6 +256,19 @@ def _run(
 def _running_axes(op: ExpUnitNorm | ExpMeanNorm, data: Fact) -> AxesMapping:
     others = _others(op, data)
     return AxesMapping(tuple(Track((axis, i), (axis,)) for i, axis in enumerate(others)))
+
+
+INPUT_ROI.use(bubble_through_axes, RmsNorm)
+
+
+@INPUT_ROI.rule(ExpUnitNorm, ExpMeanNorm)
+def roi_running(op: ExpUnitNorm | ExpMeanNorm, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A position is read by itself and by all later ones; the first state by all."""
+    region, shape = ctx.regions[0], ctx.outputs[0].shape
+    mixed = set(range(len(shape))) - {op.axis, *_others(op, ctx.inputs[0])}
+    region = roi_moves.all_along(region, mixed, shape)
+    region = roi_moves.read_by(region, op.axis, shape[op.axis], coordinate(op.axis), None)
+    return region, bubbled(op, 1, ctx)
 
 
 PULSIFY_V1.use(along_tracked_axis, RmsNorm)

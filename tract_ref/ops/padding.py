@@ -17,17 +17,21 @@ import numpy as np
 
 from tract_ref.dim import Dim, dim_max
 from tract_ref.errors import EvalError, InvalidModel
+from tract_ref.ir.annotate import carried, padded
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, DType, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
+from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 from tract_ref.stream.window import refuse_static
 
 Pads = tuple[tuple[int, int], ...]
@@ -69,7 +73,8 @@ class Pad(Op):
                 if seen:
                     raise InvalidModel(seen)
         shape = tuple(n + b + a for n, (b, a) in zip(data.shape, self.pads, strict=True))
-        return (data.with_shape(shape),)
+        fill = np.asarray(self.value, data.dtype)
+        return (padded(data.with_shape(shape), data, self.pads, self.mode, fill),)
 
     def _too_short(self, axis: int, n: int, pair: tuple[int, int]) -> str:
         """Say why an axis of n positions cannot be padded, empty when it can."""
@@ -133,9 +138,9 @@ class Crop(Op):
         if len(self.crops) != data.rank or any(b < 0 or a < 0 for b, a in self.crops):
             raise InvalidModel(f"crops={self.crops} for data {data}; one pair of sizes per axis")
         pairs = zip(data.shape, self.crops, strict=True)
-        return (
-            data.with_shape(tuple(dim_max(0, n - b - a) if b or a else n for n, (b, a) in pairs)),
-        )
+        out = data.with_shape(tuple(dim_max(0, n - b - a) if b or a else n for n, (b, a) in pairs))
+        read = {axis: coordinate(axis) + before for axis, (before, _) in enumerate(self.crops)}
+        return (carried(out, data, read),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Slice."""
@@ -285,6 +290,22 @@ def declutter_empty_crop(op: Crop, node: Node, ctx: Rewrite) -> ModelPatch | Non
     if any(max(pair) for pair in op.crops):
         return None
     return ModelPatch.bypass(ctx.model, node, node.inputs[0])
+
+
+@INPUT_ROI.rule(Pad, Crop)
+def roi_border(op: Pad | Crop, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Shift by what stands before; where padding copies a position, that is observed too."""
+    region = ctx.regions[0]
+    pairs = op.pads if isinstance(op, Pad) else op.crops
+    for axis, (size, pair) in enumerate(zip(ctx.inputs[0].shape, pairs, strict=True)):
+        if max(pair) and isinstance(op, Pad):
+            region = roi_moves.bordered(region, axis, pair, size, op.mode)
+        elif max(pair):
+            region = roi_moves.cropped(region, axis, pair[0], size - pair[1])
+    return (region,)
+
+
+INPUT_ROI.refuse(PulseEdge, PulseReflect, **BATCH_ONLY)
 
 
 @PULSIFY_V1.rule(Pad)

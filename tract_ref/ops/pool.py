@@ -23,9 +23,19 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
+from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO, PULSIFY_V1, PulsifyContext
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    FILL_LOWEST,
+    FILL_ZERO,
+    INPUT_ROI,
+    PULSIFY_V1,
+    PulsifyContext,
+    RoiContext,
+)
 from tract_ref.stream.window import (
     Explicit,
     Padding,
@@ -184,6 +194,16 @@ class PoolMean(Op):
             return (inputs[0] / inputs[1],)
 
 
+@INPUT_ROI.rule(MaxPool, SumPool)
+def roi_pool(op: MaxPool | SumPool, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Data is read by the windows that reach it."""
+    data, out = ctx.inputs[0].shape, ctx.outputs[0].shape
+    return (roi_moves.slid(ctx.regions[0], op.window, data, out),)
+
+
+INPUT_ROI.refuse(PoolMean, **BATCH_ONLY)
+
+
 @PULSIFY_V1.rule(MaxPool)
 def pulsify_max_pool(op: MaxPool, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Stream a max pool; padding is filled with what never wins.
@@ -215,11 +235,12 @@ def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
     if stream is None:
         refuse_static(ctx)
     padding = op.window.padding[stream.axis - 2]
-    before, after = op.window.axis(stream.axis - 2).fixed_pads()
+    length = ctx.batch_input(0).shape[stream.axis]
+    before, after = op.window.axis(stream.axis - 2).fixed_pads(length)
     rounds_up = isinstance(padding, Explicit) and padding.ceil
     varies = op.normalize and (before, after) != (0, 0)
     if varies and op.count_include_pad:
-        if rounds_up and (before or after != op.window.stride[stream.axis - 2] - 1):
+        if isinstance(padding, Explicit) and rounds_up and (padding.before or padding.after):
             ctx.refuse(
                 "counted padding in ceil mode on the stream axis: the last windows count padding "
                 "but not what hangs over it",
@@ -248,10 +269,13 @@ def _stream_counts(op: SumPool, ctx: PulsifyContext, stream: Linear) -> tuple[Ou
     fact = ctx.fact(ctx.inputs[0])
     spec, shape = op.window, [1, 1]
     for axis, n in enumerate(fact.shape[2:], start=2):
+        if axis == stream.axis:
+            shape.append(1)
+            continue
         if not isinstance(n, int):
             ctx.refuse(f"the length {n} of axis {axis} is not known", "set its symbol")
         extra = 0
-        if axis != stream.axis and op.count_include_pad:
+        if op.count_include_pad:
             # Counted padding of the other axes is ones as well, so it joins the ones.
             given = spec.padding[axis - 2]
             ceil = isinstance(given, Explicit) and given.ceil
@@ -259,7 +283,7 @@ def _stream_counts(op: SumPool, ctx: PulsifyContext, stream: Linear) -> tuple[Ou
             extra = before + (given.after if isinstance(given, Explicit) else after)
             spec = spec.with_padding(axis - 2, explicit(0, 0, ceil=ceil))
         shape.append(n + extra)
-    ones = ctx.restream(ctx.const(np.ones(shape, fact.dtype), "ones"), stream)
+    ones = ctx.steady(np.ones(shape, fact.dtype), stream, "ones")
     framed, out, window = stream_window(ctx, ones, spec, fill=FILL_ZERO)
     counter = SumPool(window, count_include_pad=False, normalize=False)
     return ctx.wire(counter, (framed,), out, suffix="count")
@@ -333,22 +357,21 @@ def load_box(call: Invocation) -> tuple[Outlet, ...]:
     return call.wire(op, call.tensor("input"))
 
 
+def average(call: Invocation) -> SumPool:
+    """Return the op of avg_pool: box with normalize = true."""
+    return SumPool(_nnef_window(call), _border(call) == "constant", normalize=True)
+
+
 @NNEF.load("avg_pool", "input", "size", border="constant", padding=(), stride=(), dilation=())
 def load_avg_pool(call: Invocation) -> tuple[Outlet, ...]:
     """avg_pool(..): box with normalize = true."""
-    op = SumPool(_nnef_window(call), _border(call) == "constant", normalize=True)
-    return call.wire(op, call.tensor("input"))
+    return call.wire(average(call), call.tensor("input"))
 
 
 NNEF.refuse_load(
     "max_pool_with_index",
     reason="gives indices, which are not defined for a stream",
     remedy="use max_pool",
-)
-NNEF.refuse_load(
-    "rms_pool",
-    reason="is a composition of other operators",
-    remedy="write it as sqrt(avg_pool(sqr(x), ..))",
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from tract_ref.dim import Dim, TDim, ceil_div, dim_max, slope, symbols
 from tract_ref.errors import Inconclusive, InvalidModel
+from tract_ref.ir.annotate import ranged
 from tract_ref.ir.fact import TDIM, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
@@ -22,7 +23,8 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.shared import sees_everything
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext
 
 # Positions of a range of numbers that is worth a constant.
 _FOLDED = 1 << 19
@@ -61,7 +63,7 @@ class Range(Op):
         """Return the length, i64."""
         if self.step == 0:
             raise InvalidModel(f"a range from {self.start} to {self.end} in steps of 0")
-        return (Fact(I64, (self.length,)),)
+        return (ranged(Fact(I64, (self.length,)), self.start, self.step),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Count, once the symbols are known."""
@@ -107,12 +109,12 @@ class PositionalRange(Op):
 
     start: int
     step: int
-    frames: int
+    frames: Dim
     arity: ClassVar[tuple[int, int | None]] = (0, 0)
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Return `frames` numbers, i64."""
-        if self.frames < 0:
+        if isinstance(self.frames, int) and self.frames < 0:
             raise InvalidModel(f"frames={self.frames}; a turn brings 0 or more")
         return (Fact(I64, (self.frames,)),)
 
@@ -124,8 +126,9 @@ class PositionalRange(Op):
         """Emit the next numbers."""
         state = cast("PositionState", turn.state)
         first = self.start + self.step * state.position
-        state.position += self.frames
-        return (counted(first, self.step, self.frames),)
+        frames = turn.resolve(self.frames)
+        state.position += frames
+        return (counted(first, self.step, frames),)
 
 
 @DECLUTTER.rule(Range)
@@ -141,6 +144,10 @@ def declutter_range(op: Range, node: Node, ctx: Rewrite) -> ModelPatch | None:
 def _is_known(op: Range) -> bool:
     length = op.length
     return isinstance(op.start, int) and isinstance(length, int) and length <= _FOLDED
+
+
+INPUT_ROI.use(sees_everything, Range)
+INPUT_ROI.refuse(PositionalRange, **BATCH_ONLY)
 
 
 @PULSIFY_V1.rule(Range)
@@ -173,13 +180,13 @@ def pulsify_range(op: Range, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
         )
     if isinstance(start, TDim):
         ctx.refuse(f"start={start} of a range along the stream is not a number", "set its symbols")
-    frames = rate * ctx.pulse
-    if frames.denominator != 1:
+    frames = ctx.pulse.per_turn(rate)
+    if frames is None:
         ctx.refuse(
-            f"pulse={ctx.pulse} brings {frames} numbers of a range of {length}",
-            f"use a pulse that is a multiple of {rate.denominator}",
+            f"pulse={ctx.pulse} brings {ctx.pulse.share(rate)} numbers of a range of {length}",
+            ctx.pulse.multiple(rate.denominator),
         )
-    return ctx.wire(PositionalRange(start, op.step, int(frames)), (), Linear(0, length, 0, rate))
+    return ctx.wire(PositionalRange(start, op.step, frames), (), Linear(0, length, 0, rate))
 
 
 PULSIFY_V1.refuse(
@@ -230,9 +237,8 @@ def _typed(call: Invocation | OnnxCall, values: list[Tensor]) -> Tensor:
     return np.concatenate(numbers) if numbers else np.zeros(0, dtype)
 
 
-@NNEF.load("tract_core_range", "start", "end", "step")
-def load_range(call: Invocation) -> tuple[Outlet, ...]:
-    """tract_core_range(start, end, step): operands of one type, dims give i64."""
+def load_known_range(call: Invocation) -> tuple[Outlet, ...]:
+    """Wire tract_core_range(start, end, step) of bounds that are numbers or dims."""
     wires = (call.tensor(name) for name in ("start", "end", "step"))
     ranged = _ranged(call, call.align(*wires))
     return call.wire(ranged) if isinstance(ranged, Range) else (call.const(ranged, "numbers"),)

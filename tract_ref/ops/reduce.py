@@ -21,8 +21,8 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
 
 ARG_KINDS = ("argmax", "argmin", "argmax_last", "argmin_last")
 LOGICAL_KINDS = ("all", "any")
@@ -190,6 +190,9 @@ def _eval_arg(data: Tensor, axes: tuple[int, ...], kind: str) -> Tensor:
     if best is None and found.size:
         raise EvalError(f"{kind} over no position", remedy="give the folded axes a position")
     return found
+
+
+INPUT_ROI.use(bubble_through_axes, Reduce)
 
 
 PULSIFY_V1.use(along_tracked_axis, Reduce)

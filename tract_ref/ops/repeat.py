@@ -16,6 +16,7 @@ import numpy as np
 
 from tract_ref.dim import Dim, TDim, broadcast, product, slope
 from tract_ref.errors import EvalError, Inconclusive, InvalidModel
+from tract_ref.ir.annotate import carried, shifted
 from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import Fact, Shape, Tensor, dims_tensor
 from tract_ref.ir.model import Node, Outlet
@@ -25,9 +26,11 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
+from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 def _tracks(pairs: Sequence[tuple[int, int]]) -> AxesMapping:
@@ -58,7 +61,12 @@ class Broadcast(Op):
                 f"{data} does not broadcast to {shape_text(self.shape)}; from the right, every dim "
                 "must be 1 or the wanted one"
             )
-        return (data.with_shape(self.shape),)
+        out = data.with_shape(self.shape)
+        value = data.per_element
+        # An axis that may turn out to be repeated has no coordinate to keep.
+        varies = () if value is None else value.axes
+        kept = all(data.shape[axis] == self.shape[axis + lead] for axis in varies)
+        return (carried(out, data, shifted(0, data.rank, lead) if kept else None),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Repeat."""
@@ -96,7 +104,11 @@ class Tile(Op):
                 f"it needs {data.rank} numbers, none negative"
             )
         pairs = zip(data.shape, self.multipliers, strict=True)
-        return (data.with_shape(tuple(product((d, m)) for d, m in pairs)),)
+        out = data.with_shape(tuple(product((d, m)) for d, m in pairs))
+        value = data.per_element
+        varies = () if value is None else value.axes
+        kept = all(self.multipliers[axis] == 1 for axis in varies)
+        return (carried(out, data, {} if kept else None),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Repeat."""
@@ -115,7 +127,7 @@ def declutter_repeat_once(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None
     return ModelPatch.bypass(ctx.model, node, node.inputs[0])
 
 
-def _positional(dim: Dim, ctx: PulsifyContext) -> tuple[int, Fraction]:
+def _positional(dim: Dim, ctx: PulsifyContext) -> tuple[Dim, Fraction]:
     """Return the frames per turn and the rate of something static that is as long as `dim`."""
     try:
         rate = slope(dim, ctx.symbol)
@@ -126,13 +138,13 @@ def _positional(dim: Dim, ctx: PulsifyContext) -> tuple[int, Fraction]:
             f"its length {dim} does not grow evenly with {ctx.symbol}",
             f"repeat it a*{ctx.symbol}+b times",
         )
-    frames = rate * ctx.pulse
-    if frames.denominator != 1:
+    frames = ctx.pulse.per_turn(rate)
+    if frames is None:
         ctx.refuse(
-            f"pulse={ctx.pulse} makes {frames} frames of a wire of length {dim}",
-            f"use a pulse that is a multiple of {rate.denominator}",
+            f"pulse={ctx.pulse} makes {ctx.pulse.share(rate)} frames of a wire of length {dim}",
+            ctx.pulse.multiple(rate.denominator),
         )
-    return int(frames), rate
+    return frames, rate
 
 
 def _one_stream_axis(ctx: PulsifyContext) -> int:
@@ -143,6 +155,26 @@ def _one_stream_axis(ctx: PulsifyContext) -> int:
             f"keep {ctx.symbol} on one axis",
         )
     return axes[0]
+
+
+@INPUT_ROI.rule(Broadcast)
+def roi_broadcast(op: Broadcast, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A repeated position is observed when one of its copies is."""
+    shape, lead = ctx.inputs[0].shape, ctx.outputs[0].rank - ctx.inputs[0].rank
+    wanted = ctx.outputs[0].shape
+    pairs = [(axis, axis + lead) for axis in range(len(shape))]
+    same = {b: a for a, b in pairs if ctx.scope.decide_equal(shape[a], wanted[b]) is True}
+    return (roi_moves.renamed(ctx.regions[0], same, wanted),)
+
+
+@INPUT_ROI.rule(Tile)
+def roi_tile(op: Tile, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A position is observed when one of its copies is."""
+    region, wanted = ctx.regions[0], ctx.outputs[0].shape
+    for axis, (size, times) in enumerate(zip(ctx.inputs[0].shape, op.multipliers, strict=True)):
+        if times != 1:
+            region = roi_moves.tiled(region, axis, times, size, wanted)
+    return (region,)
 
 
 @PULSIFY_V1.rule(Broadcast)
@@ -213,12 +245,6 @@ def load_broadcast(call: Invocation) -> tuple[Outlet, ...]:
 def dump_broadcast(op: Broadcast, node: Node, out: Dump) -> None:
     """Write tract_core_broadcast."""
     out.call("tract_core_broadcast", shape=op.shape)
-
-
-@NNEF.load("tile", "input", "repeats")
-def load_tile(call: Invocation) -> tuple[Outlet, ...]:
-    """tile(input, repeats), one entry per axis."""
-    return call.wire(Tile(call.dims("repeats")), call.tensor("input"))
 
 
 @NNEF.dump(Tile)

@@ -30,8 +30,8 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 INTERPOLATORS = ("nearest", "linear")
@@ -178,6 +178,9 @@ def _scaled(dim: Dim, scale: float) -> Dim:
             remedy="use a scale whose fraction is a power of two, or give sizes",
         )
     return dim * exact.numerator // exact.denominator
+
+
+INPUT_ROI.use(bubble_through_axes, Resize)
 
 
 @PULSIFY_V1.rule(Resize)

@@ -26,8 +26,10 @@ from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.shapes import contradicts, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream import roi_moves
+from tract_ref.stream.roi import Region
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, RoiContext
 
 Number = int | float | bool
 _FOLDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -247,6 +249,25 @@ def _rows(turn: Turn, indices: Tensor, size: int, axis: int) -> tuple[Tensor, Te
         bad = int(indices[outside].ravel()[0])
         raise EvalError(f"index {bad} of axis {axis}, which has {size} positions")
     return rows, outside
+
+
+INPUT_ROI.use(bubble_through_axes, OneHot)
+
+
+@INPUT_ROI.rule(ScatterElements)
+def roi_scatter_elements(op: ScatterElements, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Data shows where it stands, updates anywhere on the axis; every index may be out of range."""
+    region, shape = ctx.regions[0], ctx.outputs[0].shape
+    return region, None, roi_moves.all_along(region, (op.axis,), shape)
+
+
+@INPUT_ROI.rule(ScatterNd)
+def roi_scatter_nd(op: ScatterNd, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Data shows where it stands, updates anywhere on the axes that the indices count on."""
+    data, indices, _ = ctx.inputs
+    depth = _depth(data, indices)
+    axes = {axis: axis + indices.rank - 1 - depth for axis in range(depth, data.rank)}
+    return ctx.regions[0], None, roi_moves.renamed(ctx.regions[0], axes, ctx.outputs[0].shape)
 
 
 PULSIFY_V1.use(along_tracked_axis, ScatterElements, ScatterNd, OneHot)

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from tract_ref.errors import InvalidModel
+from tract_ref.ir.annotate import selected
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
@@ -20,8 +21,9 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import broadcast_axes, broadcast_shapes
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import elementwise
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.roi import Region, as_region, complement, intersection
+from tract_ref.stream.shared import aligned, elementwise, same_positions, value_over_output
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, RoiContext
 
 BOOL: DType = np.dtype(np.bool_)
 
@@ -49,7 +51,7 @@ class Select(Op):
                 f"values {a} and {b} have different dtypes; dtypes must be equal",
                 remedy="cast one of them",
             )
-        return (Fact(a.dtype, broadcast_shapes(inputs)),)
+        return (selected(Fact(a.dtype, broadcast_shapes(inputs)), inputs),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Choose element by element."""
@@ -76,6 +78,18 @@ def declutter_select(op: Select, node: Node, ctx: Rewrite) -> ModelPatch | None:
     if ctx.model.fact(taken).shape != node.outputs[0].shape:
         return None
     return ModelPatch.bypass(ctx.model, node, taken)
+
+
+@INPUT_ROI.rule(Select)
+def roi_select(op: Select, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """A value shows where the condition takes it; the condition shows everywhere."""
+    region = ctx.regions[0]
+    value = value_over_output(0, ctx)
+    if value is None:
+        return same_positions(op, node, ctx)
+    taken = as_region(value)
+    yes, no = intersection(region, taken), intersection(region, complement(taken))
+    return aligned(region, 0, ctx), aligned(yes, 1, ctx), aligned(no, 2, ctx)
 
 
 PULSIFY_V1.use(elementwise, Select)

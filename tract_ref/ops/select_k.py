@@ -12,15 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tract_ref.dim import ge
 from tract_ref.errors import EvalError, InvalidModel
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.roi import Region, intersection
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,18 @@ class Trilu(Op):
         """Every axis but the last two is itself."""
         rank = inputs[0].rank
         return AxesMapping.natural(1, 1, rank, skip=(rank - 2, rank - 1))
+
+
+INPUT_ROI.use(bubble_through_axes, TopK)
+
+
+@INPUT_ROI.rule(Trilu)
+def roi_trilu(op: Trilu, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """What lies outside of the triangle is not observed."""
+    rank = ctx.inputs[0].rank
+    distance = coordinate(rank - 1) - coordinate(rank - 2)
+    triangle = ge(distance, op.k) if op.upper else ge(op.k, distance)
+    return (intersection(ctx.regions[0], triangle),)
 
 
 @PULSIFY_V1.rule(TopK)

@@ -11,27 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
 from typing import cast
 
 import numpy as np
 
 from tract_ref.dim import Dim, TDim, ceil_div, dim_max, dim_min, evaluate, slope, symbols
 from tract_ref.errors import EvalError, Inconclusive, InvalidModel
+from tract_ref.ir.annotate import carried
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.patch import ModelPatch
+from tract_ref.ir.per_element import coordinate
+from tract_ref.ir.pulse import whole_parts
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.onnx_io.table import OnnxCall
+from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
+from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
-
-# ONNX writes "to the end" as any huge number; torch uses both 2^31-1 and 2^63-1.
-_TO_THE_END = (1 << 31) - 1
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
 
 
 def _at_least_zero(dim: Dim) -> Dim:
@@ -39,6 +40,11 @@ def _at_least_zero(dim: Dim) -> Dim:
     if isinstance(dim, TDim) and dim.constant >= 0 and all(c > 0 for _, c in dim.terms):
         return dim
     return dim_max(0, dim)
+
+
+def _runs_out(start: Dim, end: int, size: int) -> bool:
+    """Say whether an exact slice reads past the end; an empty one reads nothing."""
+    return end > size and not (isinstance(start, int) and start >= end)
 
 
 def _along(axis: int, part: slice) -> tuple[slice, ...]:
@@ -79,11 +85,12 @@ class Slice(Op):
             # max(0, end) = n says that a clamped axis is kept to its end.
             whole = end == dim or dim_max(0, end) == dim
             end = dim if whole else dim_min(end, dim)
-        elif isinstance(dim, int) and isinstance(end, int) and end > dim:
+        elif isinstance(dim, int) and isinstance(end, int) and _runs_out(self.start, end, dim):
             raise InvalidModel(
                 f"end={end} on axis {self.axis} of {data}, which has {dim} positions"
             )
-        return (data.with_dim(self.axis, _at_least_zero(end - self.start)),)
+        out = data.with_dim(self.axis, _at_least_zero(end - self.start))
+        return (carried(out, data, {self.axis: coordinate(self.axis) + self.start}),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return a view of the kept positions."""
@@ -130,7 +137,9 @@ class Downsample(Op):
         # ceil(max(0, n)) keeps the short form: n is never negative, and n - modulo may be.
         left = data.shape[self.axis] - self.modulo
         kept = ceil_div(_at_least_zero(left), abs(self.stride))
-        return (data.with_dim(self.axis, kept),)
+        first = self.modulo if self.stride > 0 else data.shape[self.axis] - 1
+        read = first + self.stride * coordinate(self.axis)
+        return (carried(data.with_dim(self.axis, kept), data, {self.axis: read}),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return a strided view."""
@@ -164,13 +173,14 @@ class PositionalSlice(Op):
 
     axis: int
     start: int
-    frames: int
+    frames: Dim
     length: Dim
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Return `frames` positions."""
         (table,) = inputs
-        if not 0 <= self.axis < table.rank or self.start < 0 or self.frames < 0:
+        negative = isinstance(self.frames, int) and self.frames < 0
+        if not 0 <= self.axis < table.rank or self.start < 0 or negative:
             raise InvalidModel(
                 f"axis={self.axis}, start={self.start}, frames={self.frames}: {table}"
             )
@@ -184,8 +194,8 @@ class PositionalSlice(Op):
         """Emit the next positions, filled up with zeros past the end of the table."""
         (table,) = inputs
         state = cast("PositionState", turn.state)
-        first = self.start + state.position
-        state.position += self.frames
+        first, frames = self.start + state.position, turn.resolve(self.frames)
+        state.position += frames
         size = table.shape[self.axis]
         known = turn.known(self.length)
         if known is None and symbols(self.length) == frozenset((turn.symbol,)):
@@ -196,8 +206,8 @@ class PositionalSlice(Op):
                 f"a table of {size} positions",
                 remedy="use a longer table, or a shorter stream",
             )
-        found = table[_along(self.axis, slice(first, first + self.frames))]
-        missing = self.frames - found.shape[self.axis]
+        found = table[_along(self.axis, slice(first, first + frames))]
+        missing = frames - found.shape[self.axis]
         if not missing:
             return (found,)
         shape = (*table.shape[: self.axis], missing, *table.shape[self.axis + 1 :])
@@ -226,6 +236,18 @@ def declutter_downsample(op: Downsample, node: Node, ctx: Rewrite) -> ModelPatch
     """Every position is kept."""
     whole = op.stride == 1 and not op.modulo
     return ModelPatch.bypass(ctx.model, node, node.inputs[0]) if whole else None
+
+
+@INPUT_ROI.rule(Slice, Downsample)
+def roi_kept(op: Slice | Downsample, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Positions that are not kept are not observed; the others where they went."""
+    region, size = ctx.regions[0], ctx.inputs[0].shape[op.axis]
+    if isinstance(op, Slice):
+        return (roi_moves.cropped(region, op.axis, op.start, op.end),)
+    return (roi_moves.sampled(region, op.axis, op.stride, op.modulo, size),)
+
+
+INPUT_ROI.refuse(PositionalSlice, **BATCH_ONLY)
 
 
 @PULSIFY_V1.rule(Slice)
@@ -275,13 +297,13 @@ def _pulsify_table(op: Slice, ctx: PulsifyContext) -> tuple[Outlet, ...]:
             f"a table is cut to {length} positions, which do not grow evenly with {ctx.symbol}",
             f"cut it to a*{ctx.symbol}+b positions from a fixed start, as `table[0:{ctx.symbol}]`",
         )
-    frames = rate * ctx.pulse
-    if frames.denominator != 1:
+    frames = ctx.pulse.per_turn(rate)
+    if frames is None:
         ctx.refuse(
-            f"pulse={ctx.pulse} reads {frames} positions of a table cut to {length}",
-            f"use a pulse that is a multiple of {rate.denominator}",
+            f"pulse={ctx.pulse} reads {ctx.pulse.share(rate)} positions of a table cut to {length}",
+            ctx.pulse.multiple(rate.denominator),
         )
-    table = PositionalSlice(op.axis, op.start, int(frames), length)
+    table = PositionalSlice(op.axis, op.start, frames, length)
     return ctx.wire(table, ctx.inputs, Linear(op.axis, length, 0, rate))
 
 
@@ -306,12 +328,12 @@ def pulsify_downsample(op: Downsample, node: Node, ctx: PulsifyContext) -> tuple
             "reverse another axis, or use a positive stride",
         )
     frames = ctx.frames(wire)
-    if frames % op.stride:
-        step = ctx.pulse * op.stride // gcd(frames, op.stride)
+    if whole_parts(frames, op.stride) is None:
+        step = (op.stride / stream.rate).numerator
         ctx.refuse(
             f"pulse={ctx.pulse} brings {frames} frames on axis {op.axis}, not a multiple of "
             f"stride={op.stride}",
-            f"use a pulse of {step}, {2 * step}, … frames",
+            ctx.pulse.multiple(step),
         )
     delay, phase = divmod(stream.delay + op.modulo, op.stride)
     length = ctx.batch_output().shape[op.axis]
@@ -327,7 +349,7 @@ PULSIFY_V1.refuse(
 )
 
 
-def _strided(
+def strided(
     call: Invocation | OnnxCall, data: Outlet, parts: Sequence[tuple[int, Dim, Dim, int]]
 ) -> tuple[Outlet, ...]:
     """Wire a Slice and a Downsample per (axis, start, end, stride)."""
@@ -356,39 +378,6 @@ def parts(
         results.append(part)
         start += size
     return tuple(results)
-
-
-@NNEF.load("slice", "input", "axes", "begin", "end", stride=())
-def load_slice(call: Invocation) -> tuple[Outlet, ...]:
-    """slice(input, axes, begin, end, stride): an end of 0 or less counts from the end of the axis.
-
-    Exception: `[0:0]` is empty.
-    """
-    data, axes = call.tensor("input"), call.integers("axes")
-    begins, ends = call.dims("begin"), call.dims("end")
-    strides = call.integers("stride") or (1,) * len(axes)
-    shape = call.fact(data).shape
-    if not len(axes) == len(begins) == len(ends) == len(strides):
-        call.malformed("axes, begin, end and stride must have one entry per axis")
-    parts: list[tuple[int, Dim, Dim, int]] = []
-    for axis, begin, end, stride in zip(axes, begins, ends, strides, strict=True):
-        if not 0 <= axis < len(shape):
-            call.malformed(f"axis {axis} for an input {call.fact(data)}")
-        dim, last = shape[axis], end
-        if isinstance(end, int) and (end < 0 or (end == 0 and begin != 0)):
-            last = dim + end
-        if isinstance(begin, int) and begin < 0:
-            call.malformed(f"begin={begin} on axis {axis}", remedy="use a begin of 0 or more")
-        backwards = isinstance(begin, int) and isinstance(last, int) and begin > last
-        if backwards or (isinstance(dim, int) and isinstance(last, int) and last > dim):
-            call.malformed(
-                f"[{begin}:{end}] on axis {axis}, which has {dim} positions",
-                remedy="keep begin <= end <= the dim",
-            )
-        if stride == 0:
-            call.malformed(f"stride=0 on axis {axis}", remedy="use a stride other than 0")
-        parts.append((axis, begin, last, stride))
-    return _strided(call, data, parts)
 
 
 @NNEF.dump(Slice)
@@ -424,55 +413,3 @@ NNEF.refuse_dump(
     reason="has no NNEF operator: the dialect cannot say a table read along the stream",
     remedy="dump the batch model and pulsify it after reading",
 )
-
-
-@ONNX.rule("Slice")
-def import_slice(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Slice: attributes in opset 9, inputs since; negative positions count from the end."""
-    data = call.input(0)
-    shape = call.fact(data).shape
-    if call.has("starts"):
-        starts, ends = call.integers("starts"), call.integers("ends")
-        axes = call.integers("axes", tuple(range(len(starts))))
-        steps: tuple[Dim, ...] = (1,) * len(starts)
-    else:
-        starts, ends = call.dims(1), call.dims(2)
-        given = call.dims(3) if call.optional(3) is not None else tuple(range(len(starts)))
-        axes = tuple(int(axis) for axis in given if isinstance(axis, int))
-        steps = call.dims(4) if call.optional(4) is not None else (1,) * len(starts)
-    if not len(axes) == len(starts) == len(ends) == len(steps):
-        call.malformed(
-            f"{len(starts)} starts, {len(ends)} ends, {len(axes)} axes, {len(steps)} steps; "
-            "there is one of each per sliced axis"
-        )
-    parts: list[tuple[int, Dim, Dim, int]] = []
-    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
-        if not -len(shape) <= axis < len(shape) or isinstance(step, TDim) or not step:
-            call.malformed(f"axis {axis} and step {step} for an input {call.fact(data)}")
-        bounds = _forward if step > 0 else _backward
-        first, last = bounds(shape[axis], start, end)
-        parts.append((axis % len(shape), first, last, step))
-    return _strided(call, data, parts)
-
-
-def _forward(dim: Dim, start: Dim, end: Dim) -> tuple[Dim, Dim]:
-    """Return start and end as positions, clamped as ONNX says."""
-    if isinstance(start, int):
-        start = start if start >= 0 else dim_max(0, dim + start)
-        start = min(start, dim) if isinstance(start, int) and isinstance(dim, int) else start
-    if isinstance(end, int):
-        end = dim if end >= _TO_THE_END else end if end >= 0 else dim + end
-        end = min(max(end, 0), dim) if isinstance(end, int) and isinstance(dim, int) else end
-    return start, end
-
-
-def _backward(dim: Dim, start: Dim, end: Dim) -> tuple[Dim, Dim]:
-    """Return the range [end + 1, start + 1) that a negative step reads from its last position."""
-    if isinstance(start, int):
-        start = dim - 1 if start >= _TO_THE_END else start if start >= 0 else dim + start
-    if isinstance(end, int):
-        low = -_TO_THE_END if isinstance(dim, TDim) else -dim - 1
-        end = -1 if end <= low else end if end >= 0 else dim + end
-    # A start before the axis is position 0, unlike NumPy; -1 is the last position, kept short.
-    last = dim if start + 1 == dim else dim_min(dim_max(1, start + 1), dim)
-    return dim_max(0, dim_min(end + 1, dim)) if end != -1 else 0, last

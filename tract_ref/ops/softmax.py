@@ -19,8 +19,8 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
 
 KINDS = ("softmax", "logsoftmax")
 
@@ -85,6 +85,9 @@ def _fold(fold: np.ufunc, data: Tensor, axes: tuple[int, ...]) -> Tensor:
         value = data[tuple(at)]
         total = value if total is None else fold(total, value)
     return data if total is None else total
+
+
+INPUT_ROI.use(bubble_through_axes, Softmax)
 
 
 PULSIFY_V1.use(along_tracked_axis, Softmax)

@@ -5,7 +5,7 @@ Identity: out = in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from tract_ref.dim import Dim, slope, substitute
@@ -20,8 +20,8 @@ from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.runtime.kernels import FAST, Concrete, View
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.shared import elementwise
-from tract_ref.stream.tables import PULSIFY_V1, PulsifyContext
+from tract_ref.stream.shared import elementwise, same_positions, sees_everything
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Identity(Op):
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """The fact is unchanged."""
-        return inputs
+        return (replace(inputs[0], region=None),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return the input."""
@@ -45,6 +45,10 @@ class Identity(Op):
 def declutter_identity(op: Identity, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """An Identity is its input."""
     return ModelPatch.bypass(ctx.model, node, node.inputs[0])
+
+
+INPUT_ROI.use(sees_everything, Source, Const)
+INPUT_ROI.use(same_positions, Identity)
 
 
 @PULSIFY_V1.rule(Source)
@@ -66,13 +70,13 @@ def pulsify_source(op: Source, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         )
     dim = op.fact.shape[axes[0]]
     rate = _affine_rate(dim, ctx)
-    frames = rate * ctx.pulse
-    if frames.denominator != 1:
+    frames = ctx.pulse.per_turn(rate)
+    if frames is None:
         ctx.refuse(
-            f"pulse={ctx.pulse} brings {frames} frames of an input of length {dim}",
-            f"use a pulse that is a multiple of {rate.denominator}",
+            f"pulse={ctx.pulse} brings {ctx.pulse.share(rate)} frames of an input of length {dim}",
+            ctx.pulse.multiple(rate.denominator),
         )
-    pulsed = op.fact.with_dim(axes[0], int(frames))
+    pulsed = op.fact.with_dim(axes[0], frames)
     return ctx.wire(Source(pulsed), (), Linear(axes[0], dim, 0, rate))
 
 

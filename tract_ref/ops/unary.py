@@ -20,14 +20,16 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from tract_ref.errors import InternalError, InvalidModel
+from tract_ref.ir import per_element as exactly
+from tract_ref.ir.annotate import OneInput, mapped
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import DType, Fact, Tensor, dtype_name
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import elementwise
-from tract_ref.stream.tables import PULSIFY_V1
+from tract_ref.stream.shared import elementwise, same_positions
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
 
 Formula = Callable[[Tensor], Tensor]
 
@@ -42,6 +44,7 @@ class Unary(Op):
         formula: over arrays, where the op has no attribute.
         kinds: NumPy kinds of dtypes that the op takes.
         is_predicate: the result is bool.
+        exact: over values per element, None where they are not tracked.
         nnef: name of the NNEF operator, empty if it has a rule of its own or none.
         onnx: name of the ONNX operator, empty likewise.
     """
@@ -49,6 +52,7 @@ class Unary(Op):
     formula: ClassVar[Formula | None] = None
     kinds: ClassVar[str] = "f"
     is_predicate: ClassVar[bool] = False
+    exact: ClassVar[OneInput | None] = None
     nnef: ClassVar[str] = ""
     onnx: ClassVar[str] = ""
 
@@ -60,9 +64,10 @@ class Unary(Op):
         onnx: str = "",
         on: str = "f",
         predicate: bool = False,
+        exact: OneInput | None = None,
     ) -> None:
         """Set the class attributes from the class line."""
-        cls.formula = of and staticmethod(of)
+        cls.formula, cls.exact = of and staticmethod(of), exact and staticmethod(exact)
         cls.nnef, cls.onnx, cls.kinds, cls.is_predicate = nnef, onnx, on, predicate
 
     def compute(self, x: Tensor) -> Tensor:
@@ -78,7 +83,8 @@ class Unary(Op):
             raise InvalidModel(
                 f"input {x}; {self.name} is not defined on {dtype_name(x.dtype)}", remedy="cast it"
             )
-        return (Fact(BOOL if self.is_predicate else x.dtype, x.shape),)
+        out = Fact(BOOL if self.is_predicate else x.dtype, x.shape)
+        return (mapped(out, x, self.exact),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Compute every element alone."""
@@ -127,6 +133,20 @@ def rounding(function: Formula) -> Formula:
     return lambda x: function(x) if x.dtype.kind == "f" else x
 
 
+_TRACKED: dict[str, OneInput] = {
+    "Abs": exactly.magnitude,
+    "Neg": exactly.negate,
+    "Sign": exactly.sign,
+    "Square": exactly.square,
+    "Floor": exactly.floor,
+    "Ceil": exactly.ceil,
+    "Round": exactly.nearest,
+    "RoundEven": exactly.unrounded,
+    "Not": exactly.opposite,
+    "BitNot": exactly.opposite,
+}
+
+
 def _define(
     name: str,
     of: Formula,
@@ -140,7 +160,7 @@ def _define(
     """Return the class of a function without attributes."""
     names = {"nnef": name.lower() if nnef is None else nnef, "onnx": name if onnx is None else onnx}
     # `types.new_class` hands the words to `Unary.__init_subclass__`, as a class line does.
-    words = {"of": of, "on": on, "predicate": predicate, **names}
+    words = {"of": of, "on": on, "predicate": predicate, "exact": _TRACKED.get(name), **names}
     place = {"__doc__": doc, "__module__": __name__}
     return types.new_class(name, (Unary,), words, lambda body: body.update(place))
 
@@ -294,6 +314,9 @@ class PowConst(Unary, nnef="tract_core_pow_const"):
 
 _OPS: tuple[type[Unary], ...] = tuple(Unary.__subclasses__())
 _PLAIN = tuple(op for op in _OPS if not dataclasses.fields(op))
+
+
+INPUT_ROI.use(same_positions, *_OPS)
 
 
 PULSIFY_V1.use(elementwise, *_OPS)

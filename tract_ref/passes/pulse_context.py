@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from fractions import Fraction
 from typing import NoReturn
 
 import numpy as np
 
-from tract_ref.dim import Dim, TDim, evaluate, period, slope
+from tract_ref.dim import Dim, TDim, evaluate, period, slope, symbols
 from tract_ref.errors import Inconclusive, InternalError, Refused
 from tract_ref.ir.fact import Fact, Tensor
-from tract_ref.ir.model import Model, Node, Outlet, Source
+from tract_ref.ir.model import Model, Node, Outlet, Source, joined
 from tract_ref.ir.op import Op
+from tract_ref.ir.pulse import Pulse, whole_parts
 from tract_ref.ops.buffer import Delay, PulsePad
+from tract_ref.ops.repeat import Broadcast
 from tract_ref.ops.slicing import Slice
 from tract_ref.ops.structure import Identity
+from tract_ref.passes.reads import Reads, Window, source_reads, windowed
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
 from tract_ref.stream.window import lowest
 
 STAGE = "pulsify v1"
-Span = tuple[Fraction | float, Fraction]
 # Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on
 # the length being quasi-affine: the rest is one period.
 _DENSE_PULSES = 4096
@@ -37,18 +38,18 @@ class PulseContext:
         symbol: the stream symbol.
     """
 
-    def __init__(self, batch: Model, pulse: int, symbol: str) -> None:
+    def __init__(self, batch: Model, pulse: Pulse, symbol: str) -> None:
         self.batch = batch
         self.pulse = pulse
         self.symbol = symbol
-        self.model = Model(batch.scope)
+        scope = batch.scope.asserting(f"{pulse.symbol}>=1") if pulse.symbol else batch.scope
+        self.model = Model(scope)
         self.moved: dict[Outlet, Outlet] = {}
         self._streams: dict[Outlet, Linear] = {}
         self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
-        # Frame i of a wire depends on the source frames in [i/rate + first, i/rate + last]; first
-        # is minus infinity behind a recurrence.
-        self._reads: dict[Outlet, Span] = {}
-        self._window_reads: dict[tuple[Outlet, Linear], Span] = {}
+        self._reads: dict[Outlet, Reads] = {}
+        # Of the wires that `window` and `accumulate` made: frames that one of the output reads.
+        self._windows: dict[tuple[Outlet, Linear], tuple[Reads, Window]] = {}
         self._node: Node | None = None
         self._inputs: tuple[Outlet, ...] = ()
 
@@ -66,19 +67,18 @@ class PulseContext:
             raise InternalError(f"{len(results)} wires for {len(node.outputs)} outputs")
         for slot, outlet in enumerate(results):
             stream = self._streams.get(outlet)
-            if stream is not None and self.fact(outlet).shape[stream.axis] != self._rated(stream):
+            if stream is None:
+                self.moved[Outlet(node.id, slot)] = outlet
+                continue
+            announced, brought = self.pulse.per_turn(stream.rate), self.frames(outlet)
+            if announced is None or announced != brought:
                 raise InternalError(
-                    f"announces {self._rated(stream)} frames per turn, "
-                    f"brings {self.fact(outlet).shape[stream.axis]}",
+                    f"announces {announced} frames per turn, brings {brought}",
                     stage=STAGE,
                     node=node.name,
                     op=node.op.name,
                 )
             self.moved[Outlet(node.id, slot)] = outlet
-
-    def _rated(self, stream: Linear) -> Dim:
-        frames = stream.rate * self.pulse
-        return int(frames) if frames.denominator == 1 else -1
 
     # Rule side
 
@@ -117,10 +117,10 @@ class PulseContext:
             raise InternalError("a verb for streams is used on a static wire", stage=STAGE)
         return stream
 
-    def frames(self, wire: Outlet) -> int:
+    def frames(self, wire: Outlet) -> Dim:
         """Return the frames of one turn on the stream axis, overlaps included."""
-        dim = self.fact(wire).shape[self.streaming(wire).axis]
-        if not isinstance(dim, int):
+        dim = self.model.scope.simplify(self.fact(wire).shape[self.streaming(wire).axis])
+        if symbols(dim) - {self.pulse.symbol}:
             raise InternalError(f"a turn brings {dim} frames", stage=STAGE)
         return dim
 
@@ -134,68 +134,62 @@ class PulseContext:
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model."""
         name = f"{self.node.name}.{suffix}" if suffix else self.node.name
-        outlets = self.model.wire(self.model.unique_name(name), op, inputs)
+        unique = self.model.unique_name(name)
+        outlets = self.model.wire(unique, op, inputs, origin=self.node.origin)
         if len(streams) != len(outlets):
             raise InternalError(f"{len(streams)} streaming facts for {len(outlets)} outputs")
         for outlet, stream in zip(outlets, streams, strict=True):
             if stream is not None:
                 self._streams[outlet] = stream
-                hull = self._hull(inputs, stream, reach)
-                if hull is not None:
-                    self._reads[outlet] = hull
-                elif isinstance(op, Source):
-                    # Frame k of an input with 2*S frames is part of source frame floor(k/2).
-                    self._reads[outlet] = min(1 / stream.rate - 1, Fraction(0)), Fraction(0)
+                reads = self._reads_of(inputs, stream, reach)
+                if reads is None and isinstance(op, Source):
+                    reads = source_reads(stream.rate)
+                if reads is not None:
+                    self._reads[outlet] = reads
         return outlets
 
-    def _hull(
+    def _reads_of(
         self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[float, int]
-    ) -> Span | None:
+    ) -> Reads | None:
         """Return the source frames that an output reads, from those that its inputs read.
 
         An op works turn by turn on raw frames, so a change of delay is a change of index. None when
         it reads no source frame: a table, or a constant along the stream.
         """
-        found: list[Span] = []
+        parts: list[tuple[Reads, Window]] = []
         for wire in inputs:
-            windowed = self._window_reads.get((wire, stream))
-            if windowed is not None:
-                found.append(windowed)
+            known = self._windows.get((wire, stream))
+            if known is not None:
+                parts.append(known)
             elif wire in self._reads:
-                old = self._streams[wire]
-                shift = stream.delay / stream.rate - old.delay / old.rate
-                last = reach[1] / old.rate + shift
-                first = reach[0] / old.rate + shift
-                # Several frames made of one read the same one: floor(i/u) >= i/u - (u-1)/u.
-                first += min(1 / stream.rate - 1 / old.rate, Fraction(0))
-                found.append((self._reads[wire][0] + first, self._reads[wire][1] + last))
-        if not found:
+                parts.append((self._reads[wire], _raw_window(self._streams[wire], stream, reach)))
+        if not parts:
             return None
-        return min(first for first, _ in found), max(last for _, last in found)
+        return windowed(stream.rate, parts, endless=math.isinf(reach[0]))
 
     def receptive_field(self, wires: list[Outlet]) -> int | None:
         """Return how many source frames one frame of any of the wires depends on, at most.
 
         None when there is no bound: a recurrence remembers the whole past.
         """
-        counts = [0]
-        for wire in wires:
-            if wire in self._reads:
-                first, last = self._reads[wire]
-                if math.isinf(first):
-                    return None
-                step = 1 / self._streams[wire].rate
-                # Frames stand at as many places between two source frames as the rate has.
-                counts += [
-                    math.floor(i * step + last) - math.ceil(i * step + first) + 1
-                    for i in range(step.denominator)
-                ]
-        return max(counts)
+        widest = max((self._reads[wire].widest for wire in wires if wire in self._reads), default=0)
+        return None if math.isinf(widest) else int(widest)
 
     def const(self, tensor: Tensor, suffix: str) -> Outlet:
         """Add a constant that does not stream."""
         name = self.model.unique_name(f"{self.node.name}.{suffix}")
-        return self.model.add_const(name, tensor)
+        return self.model.add_const(name, tensor, origin=self.node.origin)
+
+    def steady(self, frame: Tensor, stream: Linear, suffix: str) -> Outlet:
+        """Return a stream whose every frame is the one given."""
+        frames = self.pulse.per_turn(stream.rate)
+        if frames is None:
+            raise InternalError("a wire brings no whole frames")
+        if isinstance(frames, int):
+            return self.restream(self.const(frame.repeat(frames, stream.axis), suffix), stream)
+        shape: tuple[Dim, ...] = frame.shape
+        whole = (*shape[: stream.axis], frames, *shape[stream.axis + 1 :])
+        return self.wire(Broadcast(whole), (self.const(frame, suffix),), stream, suffix="steady")[0]
 
     def restream(self, wire: Outlet, stream: Linear) -> Outlet:
         """Return the same samples under another streaming fact."""
@@ -216,6 +210,9 @@ class PulseContext:
             if wire in self._reads:
                 self._reads[found] = self._reads[wire]
             self._delays[key] = found
+        else:
+            shared = self.model.nodes[found.node]
+            shared.origin = joined((shared.origin, self.node.origin))
         return found
 
     def sync(self, wires: tuple[Outlet, ...]) -> tuple[tuple[Outlet, ...], Linear | None]:
@@ -259,7 +256,7 @@ class PulseContext:
         stream = self.streaming(wire)
         reads = self._reads.get(wire)
         frames = self.frames(wire)
-        if frames % stride:
+        if whole_parts(frames, stride) is None:
             self._refuse_stride(frames, stride, stream)
         if after:
             wire = self.delay(wire, self.late_end(wire))
@@ -292,18 +289,21 @@ class PulseContext:
         out_length = self.batch_output().shape[stream.axis] if length is None else length
         out = Linear(stream.axis, out_length, out_delay, stream.rate / stride)
         if reads is not None:
-            lead, lag = before / stream.rate, (field - before) / stream.rate
-            self._window_reads[wire, out] = (reads[0] - lead, reads[1] + lag)
+            self._windows[wire, out] = (
+                reads,
+                lambda i: (i * stride - before, i * stride - before + field),
+            )
         return wire, out
 
-    def _refuse_stride(self, frames: int, stride: int, stream: Linear) -> NoReturn:
+    def _refuse_stride(self, frames: Dim, stride: int, stream: Linear) -> NoReturn:
         # Smallest pulse whose frames on this wire are a whole number of strides.
         step = stride / stream.rate
         valid = ", ".join(str(step.numerator * k) for k in (1, 2, 3))
+        remedy = f"use a pulse of {valid}, … frames, as far as the other nodes admit it"
         self.refuse(
             f"pulse={self.pulse} brings {frames} frames on axis {stream.axis}, not a multiple of "
             f"stride={stride}",
-            f"use a pulse of {valid}, … frames, as far as the other nodes admit it",
+            self.pulse.multiple(step.numerator) if self.pulse.symbol else remedy,
         )
 
     def accumulate(
@@ -334,25 +334,27 @@ class PulseContext:
         delay = stride * stream.delay + before
         out = Linear(stream.axis, length, delay, stream.rate * stride)
         if reads is not None:
-            # Output p reads frames (p + before - k*dilation) / stride, where that is an integer:
-            # counted from floor(p / stride), the ceilings of its ends.
-            first, last = -((field - before) // stride), -(-before // stride)
-            rate = stream.rate
-            self._window_reads[framed, out] = (reads[0] + first / rate, reads[1] + last / rate)
+            # Output p reads frames (p + before - k*dilation) / stride, where that is an integer.
+            self._windows[framed, out] = (
+                reads,
+                lambda i: (-((field - before - i) // stride), (i + before) // stride),
+            )
         return framed, out, history
 
     def late_end(self, wire: Outlet) -> int:
         """Return how many frames later `wire` must come for its end to be known in time.
 
         e = max over k >= 0 of (k*q - L(max(k*P, Smin)) - d), at least 0, over the k for which the
-        length can still change; q = frames per turn (spec/pulse.md 8.20).
+        length can still change; q = frames per turn (spec/pulse.md 8.20). Turns of any number of
+        units may end after every unit, so P is the unit of a symbolic pulse.
         """
         stream = self.streaming(wire)
         length = stream.length
         if isinstance(length, int):
             # A constant length is known from the first turn on.
             return 0
-        per_turn = int(stream.rate * self.pulse)
+        unit = self.pulse.unit
+        per_turn = int(stream.rate * unit)
         least = self.batch.scope.smallest(self.symbol)
         try:
             growth = slope(length, self.symbol)
@@ -368,7 +370,7 @@ class PulseContext:
         last = max(0, evaluate(length, {self.symbol: settled + (1 << 40)})) if not growth else None
         worst = 0
         for k in self._pulses(settled, period(length, self.symbol)):
-            at = max(0, evaluate(length, {self.symbol: max(k * self.pulse, least)}))
+            at = max(0, evaluate(length, {self.symbol: max(k * unit, least)}))
             if last is not None and at >= last:
                 break
             worst = max(worst, k * per_turn - at - stream.delay)
@@ -380,9 +382,9 @@ class PulseContext:
 
     def _pulses(self, settled: int, cycle: int) -> list[int]:
         """Pulse counts that decide the worst end: all until settled, then one period."""
-        first = settled // self.pulse + 1
+        first = settled // self.pulse.unit + 1
         dense = range(min(first, _DENSE_PULSES))
-        return [*dense, *range(first, first + cycle // math.gcd(cycle, self.pulse) + 1)]
+        return [*dense, *range(first, first + cycle // math.gcd(cycle, self.pulse.unit) + 1)]
 
     def pad(
         self,
@@ -411,6 +413,18 @@ class PulseContext:
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         """Decline the node."""
         raise Refused(reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy)
+
+
+def _raw_window(old: Linear, new: Linear, reach: tuple[float, int]) -> Window:
+    """Return what of an input a frame reads, raw frame f at f times the ratio of the rates."""
+    ratio = old.rate / new.rate
+    start = 0 if math.isinf(reach[0]) else int(reach[0])
+
+    def window(frame: int) -> tuple[int, int]:
+        at = math.floor((frame + new.delay) * ratio) - old.delay
+        return at + start, at + reach[1]
+
+    return window
 
 
 def _constants(dim: Dim) -> int:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tract_ref.dim import TDim, symbols
+from tract_ref.dim import Dim, TDim, symbols
 from tract_ref.errors import Inconclusive, InvalidModel, Refused, TractRefError
+from tract_ref.ir.check import checked
 from tract_ref.ir.fact import Tensor, dims_tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source
+from tract_ref.ir.pulse import Pulse
 from tract_ref.ir.rules import Refusal
 from tract_ref.passes.before_pulsify import before_pulsify
 from tract_ref.passes.declutter import declutter
@@ -49,7 +51,7 @@ class Pulsed:
     Attributes:
         model: one turn of the stream; its `pulse.*` properties say how outputs line up.
         batch: the batch model that was pulsified, after declutter; wires are named after it.
-        pulse: source frames per turn.
+        pulse: source frames per turn: a number, or `c*P` for any multiple of c turn by turn.
         symbol: the stream symbol.
         infos: per wire name of `batch`, where it went; wires that a pass removed are absent.
         receptive_field: source frames that one output frame depends on, the widest of all outputs;
@@ -58,7 +60,7 @@ class Pulsed:
 
     model: Model
     batch: Model
-    pulse: int
+    pulse: Dim
     symbol: str
     infos: Mapping[str, Wire]
     receptive_field: int | None
@@ -105,12 +107,15 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
     )
 
 
-def pulsify(model: Model, pulse: int, *, symbol: str | None = None, version: int = 1) -> Pulsed:
+def pulsify(
+    model: Model, pulse: int | str | Dim, *, symbol: str | None = None, version: int = 1
+) -> Pulsed:
     """Turn a batch model into one that takes `pulse` source frames per turn.
 
     Args:
         model: a batch model; it is not changed.
-        pulse: source frames per turn.
+        pulse: source frames per turn; a symbol, as `P` or `2*P`, gives one translation for turns
+            of any size that is a multiple of the factor.
         symbol: the stream symbol; by default the only symbol of the inputs.
         version: the pulsifier; 1 is the only one.
 
@@ -120,27 +125,45 @@ def pulsify(model: Model, pulse: int, *, symbol: str | None = None, version: int
     Raises:
         Refused: an op cannot stream, or no output streams; the error names the node, the reason
             and a remedy.
-        InvalidModel: the pulse is not a positive integer, or there is not one stream symbol.
+        InvalidModel: the pulse is neither a positive integer nor a factor times a symbol that the
+            model does not use, or there is not one stream symbol.
     """
     if version != 1:
         raise Refused(f"pulsifier version {version}", stage=STAGE, remedy="use version=1")
-    _require_pulse(pulse)
+    size = _read_pulse(pulse)
     name = stream_symbol(model, symbol)
     batch = before_pulsify(declutter(model))
-    context = PulseContext(batch, pulse, name)
+    _require_free(size, batch)
+    return _finished(_translated(PulseContext(batch, size, name)), batch)
+
+
+@checked(STAGE)
+def _translated(context: PulseContext) -> PulseContext:
+    """Walk the batch model; the context's model is one turn of the stream then."""
+    batch = context.batch
     for node in batch.order():
         _translate(context, node)
     _require_streaming(context, batch)
     _properties(context, batch)
-    return _finished(context, batch)
+    return context
 
 
-def _require_pulse(pulse: object) -> None:
-    remedy = "use a pulse of 1 or more frames"
-    if not isinstance(pulse, int) or isinstance(pulse, bool):
-        raise InvalidModel(f"pulse={pulse!r} is not a positive integer", stage=STAGE, remedy=remedy)
-    if pulse <= 0:
-        raise InvalidModel(f"pulse={pulse} frames", stage=STAGE, remedy=remedy)
+def _read_pulse(pulse: int | str | Dim) -> Pulse:
+    try:
+        return Pulse.read(pulse)
+    except TractRefError as error:
+        raise error.at(stage=STAGE) from None
+
+
+def _require_free(pulse: Pulse, batch: Model) -> None:
+    """Require that the symbol of the pulse stands for nothing else."""
+    facts = [fact for node in batch.order() for fact in node.outputs]
+    if pulse.symbol in batch.scope.symbols or any(f.mentions(pulse.symbol) for f in facts):
+        raise InvalidModel(
+            f"pulse={pulse}: {pulse.symbol} is a symbol of the model",
+            stage=STAGE,
+            remedy="call the pulse by another name",
+        )
 
 
 def whole_pulse(model: Model, *, symbol: str | None = None, least: int = 1) -> int:
@@ -207,7 +230,11 @@ def _properties(context: PulseContext, batch: Model) -> None:
     inputs = [context.stream(o) for o in model.inputs]
     outputs = [context.stream(o) for o in model.outputs]
     properties: dict[str, Tensor] = dict(batch.properties)
-    properties["pulse.size"] = np.asarray(context.pulse, np.int64)
+    properties["pulse.size"] = (
+        dims_tensor((context.pulse.frames,)).reshape(())
+        if context.pulse.symbol
+        else np.asarray(context.pulse.unit, np.int64)
+    )
     properties["pulse.streaming_symbol"] = np.asarray(context.symbol)
     properties["pulse.input_axes"] = _axes(inputs)
     properties["pulse.output_axes"] = _axes(outputs)
@@ -241,4 +268,4 @@ def _finished(context: PulseContext, batch: Model) -> Pulsed:
                 batch_outlet, stream = named[label]
                 infos[label] = Wire(batch_outlet, outlet, stream)
     field = context.receptive_field(context.model.outputs)
-    return Pulsed(final, batch, context.pulse, context.symbol, infos, field)
+    return Pulsed(final, batch, context.pulse.frames, context.symbol, infos, field)

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tract_ref.dim import solve_for, substitute, symbols
 from tract_ref.errors import EvalError, InternalError, TractRefError
-from tract_ref.ir.fact import TDIM, DType, Tensor
+from tract_ref.ir.fact import TDIM, DType, Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ir.op import OpState, Turn
 from tract_ref.runtime.kernels import Compute, Concrete, Step, Tape, View, build_kernel
@@ -258,7 +259,7 @@ class Frame:
             self.states[node.id] = state
 
         def step() -> None:
-            turn.state = state
+            turn.state = self.states.get(node.id)
             results = evaluate_node(node, turn, inputs)
             for result, output in zip(results, outputs, strict=True):
                 if result.shape != output.shape:
@@ -274,6 +275,12 @@ class Frame:
             for step in self.steps:
                 step()
 
+    def adopt(self, states: dict[int, OpState], history: Mapping[int, Tensor]) -> None:
+        """Work on the state of a session: its op states, and the frames that its tapes hold."""
+        self.states = states
+        for node_id, kept in history.items():
+            np.copyto(self.tapes[node_id].history, kept)
+
     def shift(self) -> None:
         """Let the tapes forget their oldest frames; called before a turn's inputs are written."""
         for step in self.shifts:
@@ -286,6 +293,18 @@ def evaluate_node(node: Node, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[T
         return node.op.eval(turn, inputs)
     except TractRefError as error:
         raise error.at(stage="run", node=node.name, op=node.op.name) from None
+
+
+def _with_late_sizes(fact: Fact, result: Tensor, turn: Turn) -> Mapping[str, int]:
+    """Return the symbols known once a result is there, with those that its sizes tell."""
+    known: dict[str, int] = dict(turn.symbols)
+    for dim, size in zip(fact.shape, result.shape, strict=False):
+        unknown = [name for name in symbols(dim) if name not in known]
+        if len(unknown) == 1 and unknown[0] != turn.symbol:
+            found = solve_for(unknown[0], substitute(dim, known), size)
+            if isinstance(found, int):
+                known[unknown[0]] = found
+    return known if len(known) > len(turn.symbols) else turn.symbols
 
 
 def _wrong_shape(node: Node, result: Tensor, shape: tuple[int, ...]) -> EvalError:
@@ -314,6 +333,8 @@ def run_plain(
 ) -> None:
     """Run every op's `eval` in order, adding the values of all wires to `values`.
 
+    A symbol that has no value yet gets that of the first result whose size tells it.
+
     Raises:
         EvalError: an op fails, or its result is not what its fact says under the bound symbols.
     """
@@ -322,6 +343,7 @@ def run_plain(
         results = evaluate_node(node, turn, tuple(values[o] for o in node.inputs))
         for slot, result in enumerate(results):
             fact = node.outputs[slot]
+            turn.symbols = _with_late_sizes(fact, result, turn)
             expected = tuple(turn.known(dim) for dim in fact.shape)
             known = all(
                 e is None or e == got for e, got in zip(expected, result.shape, strict=True)

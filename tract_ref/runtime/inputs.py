@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tract_ref.dim import Scope
-from tract_ref.errors import EvalError, MalformedFile
+from tract_ref.errors import EvalError, InternalError, MalformedFile
 from tract_ref.ir.fact import Fact, Tensor
 
 
@@ -81,7 +81,7 @@ def read_state(path: Path, signature: str) -> dict[str, dict[str, Tensor]]:
     for line in arrays.pop("manifest", np.empty(0, np.str_)).ravel():
         key, _, form = str(line).rpartition(" = ")
         wanted[key] = form
-    for key, form in {"counters": "[3] int64", **wanted}.items():
+    for key, form in {"counters": "[4] int64", **wanted}.items():
         if key not in arrays:
             raise EvalError(f"saved state lacks {key!r}, {form}")
     kinds: dict[str, dict[str, Tensor]] = {}
@@ -123,7 +123,13 @@ def _form(array: Tensor) -> str:
 
 
 def broken_assertion(scope: Scope, bindings: Mapping[str, int]) -> EvalError:
-    """Return the error for symbol values that an assertion of the model excludes."""
+    """Return the error for symbol values that the assertions or all scenarios of a model exclude."""
     values = ", ".join(f"{name}={value}" for name, value in sorted(bindings.items()))
     rules = ", ".join(str(a) for a in scope.assertions if a.holds(bindings) is False)
-    return EvalError(f"{values} breaks the assertion {rules} of the model")
+    if rules:
+        return EvalError(f"{values} breaks the assertion {rules} of the model")
+    try:
+        scope.scenario(bindings)
+    except EvalError as error:
+        return error
+    raise InternalError(f"{values} breaks nothing that the model asserts")

@@ -22,6 +22,7 @@ from tract_ref.dim import symbols as symbols_of
 from tract_ref.errors import EvalError
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
+from tract_ref.ir.pulse import Pulse
 from tract_ref.runtime.frame import Frame
 from tract_ref.runtime.inputs import (
     broken_assertion,
@@ -31,7 +32,7 @@ from tract_ref.runtime.inputs import (
 )
 from tract_ref.runtime.state import Session
 
-_CACHED_FRAMES = 4
+_CACHED_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class PulseShape:
     """Streaming layout of a pulsified model, read from its `pulse.*` properties.
 
     Attributes:
-        pulse: source frames per turn.
+        pulse: source frames per turn; of a symbolic pulse c*P, the factor c.
+        chunk: P; empty when the pulse is fixed.
         symbol: the stream symbol.
         input_axes: stream axis per input, -1 for inputs that do not stream.
         output_axes: stream axis per output, -1 for outputs that do not stream.
@@ -49,6 +51,7 @@ class PulseShape:
     """
 
     pulse: int
+    chunk: str
     symbol: str
     input_axes: tuple[int, ...]
     output_axes: tuple[int, ...]
@@ -62,8 +65,10 @@ class PulseShape:
         found = model.properties
         if "pulse.size" not in found:
             return None
+        size = Pulse.read(found["pulse.size"].item())
         return PulseShape(
-            int(found["pulse.size"]),
+            size.unit,
+            size.symbol,
             str(found["pulse.streaming_symbol"]),
             tuple(int(i) for i in found["pulse.input_axes"]),
             tuple(int(i) for i in found["pulse.output_axes"]),
@@ -71,6 +76,10 @@ class PulseShape:
             tuple(found["pulse.input_lengths"]),
             tuple(found["pulse.output_lengths"]),
         )
+
+    def chunk_of(self, units: int) -> dict[str, int]:
+        """Return what a turn of `units` times the pulse binds; nothing when the pulse is fixed."""
+        return {self.chunk: units} if self.chunk else {}
 
 
 class Plan:
@@ -124,7 +133,19 @@ class Plan:
         dims = [dim for node in model.order() for fact in node.outputs for dim in fact.shape]
         if layout is not None:
             dims += [sym(layout.symbol), *layout.input_lengths, *layout.output_lengths]
-        return model.scope.symbols.union(*(symbols_of(dim) for dim in dims))
+        known = model.scope.symbols.union(*(symbols_of(dim) for dim in dims))
+        # Each turn tells its own size.
+        return known - {layout.chunk} if layout is not None else known
+
+    @cached_property
+    def _sizes(self) -> frozenset[str]:
+        """Symbols that the shapes of the wires depend on."""
+        dims = [dim for node in self.nodes for fact in node.outputs for dim in fact.shape]
+        return frozenset[str]().union(*(symbols_of(dim) for dim in dims))
+
+    def has_late_sizes(self, bindings: Mapping[str, int]) -> bool:
+        """Say whether a batch model has sizes that are known only when an op has run."""
+        return self.streaming is None and not self._sizes <= bindings.keys()
 
     @cached_property
     def digest(self) -> str:
@@ -143,7 +164,8 @@ class Plan:
         facts = zip(model.output_names, model.outputs, strict=True)
         outputs = ", ".join(f"{name}: {model.fact(outlet)}" for name, outlet in facts)
         kept = ", ".join(node.name for node in self.stateful)
-        pulse = f"pulse {layout.pulse}, " if layout is not None else ""
+        size = Pulse(layout.pulse, layout.chunk) if layout is not None else ""
+        pulse = f"pulse {size}, " if layout is not None else ""
         return f"{pulse}{inputs} -> {outputs}, state of [{kept}], digest {self.digest}"
 
     def run(
@@ -161,8 +183,9 @@ class Plan:
             EvalError: one is not of this model, or has another shape or dtype than it may have.
         """
         model, layout = self.model, self.streaming
+        sizes = {**sizes, **layout.chunk_of(1)} if layout is not None else sizes
         counter = Fact(np.dtype(np.int64), (2,))
-        allowed = {"counters/": (counter.with_shape((3,)), -1)}
+        allowed = {"counters/": (counter.with_shape((4,)), -1)}
         allowed |= {f"count/{name}": (counter, -1) for name in model.output_names}
         if layout is not None:
             for (name, fact), axis in zip(self.input_facts.items(), layout.input_axes, strict=True):
@@ -203,7 +226,11 @@ class Plan:
         return bindings
 
     def frame(self, bindings: Mapping[str, int]) -> Frame:
-        """Return the frame for one set of symbol values of a batch model, from a small cache."""
+        """Return the frame for one set of symbol values, from a small cache.
+
+        Only models without state, and turns of a symbolic pulse, share frames: a session puts its
+        state into the frame before such a turn, and takes it out after it.
+        """
         key = tuple(sorted(bindings.items()))
         frame = self._frames.get(key)
         if frame is None:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tract_ref.approx import filler
-from tract_ref.dim import evaluate, solve_for, substitute, symbols
-from tract_ref.errors import EvalError
+from tract_ref.dim import evaluate
+from tract_ref.errors import EvalError, InternalError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import OpState, Turn
@@ -24,11 +23,10 @@ from tract_ref.runtime.frame import Frame, run_plain
 from tract_ref.runtime.inputs import (
     broken_assertion,
     read_state,
-    require_array,
-    require_mapping,
     require_same_form,
     write_state,
 )
+from tract_ref.runtime.intake import Intake
 
 if TYPE_CHECKING:
     from tract_ref.runtime.plan import Plan, PulseShape
@@ -49,21 +47,31 @@ class Session:
         self._states: dict[int, OpState] = {}
         layout = plan.streaming
         streams = plan.fast and layout is not None
-        self._frame = plan.new_frame(self._sizes) if streams else None
+        varies = layout is not None and layout.chunk != ""
+        self._frame = plan.new_frame(self._sizes) if streams and not varies else None
         self._shapes: dict[str, int] = {}
+        # What the tapes hold between turns of any size, where frames are shared by sessions.
+        self._history: dict[int, Tensor] = {}
         if self._frame is not None:
             self._states = self._frame.states
+        elif streams and layout is not None:
+            shared = plan.frame({**self._sizes, **layout.chunk_of(1)})
+            self._history = {k: np.zeros_like(t.history) for k, t in shared.tapes.items()}
+            for node_id in shared.states:
+                state = plan.model.nodes[node_id].op.state()
+                if state is not None:
+                    self._states[node_id] = state
         else:
             for node in plan.stateful:
                 state = node.op.state()
                 if state is not None:
                     self._states[node.id] = state
-        self._pending: dict[str, Tensor] = {}
-        self._static: dict[str, Tensor] = {}
+        self._intake = None if layout is None else Intake(plan.input_facts, layout, self._sizes)
         self._ready: dict[str, list[Tensor]] = {name: [] for name in plan.model.output_names}
         self._raw: dict[str, int] = dict.fromkeys(plan.model.output_names, 0)
         self._given: dict[str, int] = dict.fromkeys(plan.model.output_names, 0)
         self.received = 0
+        self._fed = 0
         self._finished = False
 
     @property
@@ -88,11 +96,13 @@ class Session:
         bindings = plan.bind(inputs, self.symbols)
         layout = plan.streaming
         if layout is not None:
-            # A fixed-pulse input has concrete dims: only what the caller announced is bound.
-            bindings = self.symbols
+            # Only what the caller announced is bound, and the size of the turn.
+            units = self._units_of(layout, bindings)
+            bindings = {**self.symbols, **layout.chunk_of(units)}
+            self._fed += units * layout.pulse
         self.turns += 1
         received = self._received_now(layout)
-        if plan.fast:
+        if plan.fast and not plan.has_late_sizes(bindings):
             frame = self._frame_for(bindings)
             frame.shift()
             for name, array in frame.inputs.items():
@@ -101,6 +111,8 @@ class Session:
             frame.turn.received = received
             frame.turn.symbol = layout.symbol if layout is not None else ""
             frame.run()
+            for node_id in self._history:
+                self._history[node_id] = frame.tapes[node_id].history.copy()
             return {k: v.copy() for k, v in (*frame.outputs.items(), *frame.kept.items())}
         values: dict[Outlet, Tensor] = dict(plan.consts)
         model = plan.model
@@ -114,9 +126,14 @@ class Session:
 
     def _frame_for(self, bindings: dict[str, int]) -> Frame:
         """Return the frame of this turn: shared by all sessions unless the model keeps a state."""
-        plan = self.plan
-        if plan.streaming is None and not plan.stateful:
+        plan, layout = self.plan, self.plan.streaming
+        if layout is None and not plan.stateful:
             return plan.frame(bindings)
+        if layout is not None and layout.chunk:
+            known = {name: value for name, value in bindings.items() if name != layout.symbol}
+            frame = plan.frame(known)
+            frame.adopt(self._states, self._history)
+            return frame
         if self._frame is None:
             self._frame = plan.new_frame(bindings)
             self._states = self._frame.states
@@ -128,11 +145,24 @@ class Session:
             )
         return self._frame
 
+    def _units_of(self, layout: PulseShape, bindings: Mapping[str, int]) -> int:
+        """Return how many times the pulse a turn brings: 1 when the pulse is fixed."""
+        if not layout.chunk:
+            return 1
+        units = bindings.get(layout.chunk)
+        if units is None or units < 1:
+            rates = ", ".join(f"{name}: {fact}" for name, fact in self.plan.input_facts.items())
+            raise EvalError(
+                f"a turn is not a whole number {layout.chunk}>=1 of pulses ({rates})",
+                remedy=f"feed a multiple of {layout.pulse} source frames, or use push",
+            )
+        return units
+
     def _received_now(self, layout: PulseShape | None) -> int:
         """Source frames that this turn may rely on: none of them is filler until S is bound."""
         if layout is None:
             return 0
-        fed = 0 if layout.symbol in self.symbols else self.turns * layout.pulse
+        fed = 0 if layout.symbol in self.symbols else self._fed
         return max(self.received, fed, self._smallest(layout))
 
     # Chunks of any size
@@ -155,9 +185,9 @@ class Session:
         layout = self._layout()
         if self._finished:
             raise EvalError("push after finish", remedy="start a new session")
-        self._take(inputs, layout)
-        while self._has_pulse(layout):
-            self._pulse(layout, self._next_pulse(layout))
+        intake = self._take(inputs)
+        while units := intake.ready_units():
+            self._pulse(layout, intake.next_turn(units))
         return self._certain(layout, self.received, final=False)
 
     def finish(self) -> dict[str, Tensor]:
@@ -170,8 +200,9 @@ class Session:
         layout = self._layout()
         if self._finished:
             raise EvalError("finish after finish", remedy="start a new session")
-        self._require_static(layout, {})
-        total = self._total_length(layout)
+        intake = self._waiting()
+        intake.require_static({})
+        total = intake.total(self._fed)
         if self.plan.model.scope.holds({**self.symbols, layout.symbol: total}) is False:
             raise broken_assertion(self.plan.model.scope, {layout.symbol: total})
         announced = self.symbols.get(layout.symbol)
@@ -180,10 +211,8 @@ class Session:
         self._finished = True
         self.symbols[layout.symbol] = total
         self.received = total
-        left = any(p.shape[self._axis(layout, n)] for n, p in self._pending.items())
-        while left or not self._is_complete(layout, total):
-            self._pulse(layout, self._next_pulse(layout))
-            left = any(p.shape[self._axis(layout, n)] for n, p in self._pending.items())
+        while intake.has_frames or not self._is_complete(layout, total):
+            self._pulse(layout, intake.next_turn(self._missing_units(layout, total)))
         return self._certain(layout, total, final=True)
 
     def raw_turns(
@@ -197,14 +226,14 @@ class Session:
             turns: number of turns, flush turns included.
         """
         layout = self._layout()
-        self._take(inputs, layout)
+        intake = self._take(inputs)
         for turn in range(turns):
             if (turn + 1) * layout.pulse > total:
                 self.symbols[layout.symbol] = total
                 self.received = total
             else:
                 self.received = (turn + 1) * layout.pulse
-            yield from self.turn(self._next_pulse(layout)).items()
+            yield from self.turn(intake.next_turn()).items()
 
     def _layout(self) -> PulseShape:
         layout = self.plan.streaming
@@ -212,102 +241,32 @@ class Session:
             raise EvalError("push needs a pulsified model", stage="run", remedy="pulsify it first")
         return layout
 
-    def _axis(self, layout: PulseShape, name: str) -> int:
-        return layout.input_axes[self.plan.model.input_names.index(name)]
+    def _waiting(self) -> Intake:
+        if self._intake is None:
+            raise InternalError("a session of a batch model has no intake")
+        return self._intake
 
-    def _take(self, inputs: Mapping[str, Tensor], layout: PulseShape) -> None:
-        names = self.plan.model.input_names
-        self._check_fed(inputs, layout)
-        for name, axis in zip(names, layout.input_axes, strict=True):
-            if axis < 0:
-                if name in inputs:
-                    self._static[name] = inputs[name].copy()
-                continue
-            array = inputs[name]
-            held = self._pending.get(name)
-            self._pending[name] = (
-                array.copy() if held is None else np.concatenate([held, array], axis)
-            )
-        self.received = self._lower_bound(layout, inputs)
+    def _take(self, inputs: Mapping[str, Tensor]) -> Intake:
+        intake = self._waiting()
+        intake.take(inputs)
+        self.received = intake.received(self._fed)
+        return intake
 
-    def _check_fed(self, inputs: Mapping[str, Tensor], layout: PulseShape) -> None:
-        """Check all inputs of a push before any of them is taken."""
-        require_mapping(inputs)
-        names = self.plan.model.input_names
-        for name in inputs:
-            if name not in names:
-                raise EvalError(
-                    f"no input is called {name!r}", remedy="inputs: " + ", ".join(names)
-                )
-        self._require_static(layout, inputs)
-        for name, axis in zip(names, layout.input_axes, strict=True):
-            if name not in inputs:
-                if axis < 0:
-                    continue
-                raise EvalError(
-                    f"streaming input {name!r} is missing", remedy="feed it at every push"
-                )
-            fact = self.plan.input_facts[name]
-            array = inputs[name]
-            require_array(name, array)
-            shape = list(array.shape)
-            wanted = list(fact.concrete_shape(self._sizes))
-            if axis >= 0 and len(shape) == len(wanted):
-                wanted[axis] = shape[axis]
-            if array.dtype != fact.dtype or shape != wanted:
-                got = f"{shape} {array.dtype}"
-                rule = f"its pulse is {fact}, any size on {axis}" if axis >= 0 else f"it is {fact}"
-                raise EvalError(f"input {name!r} is {got}; {rule}")
-
-    def _require_static(self, layout: PulseShape, inputs: Mapping[str, Tensor]) -> None:
-        for name, axis in zip(self.plan.model.input_names, layout.input_axes, strict=True):
-            if axis < 0 and name not in inputs and name not in self._static:
-                raise EvalError(f"input {name!r} is missing", remedy="feed it at the first push")
-
-    def _lower_bound(self, layout: PulseShape, inputs: Mapping[str, Tensor]) -> int:
-        """Source frames that have arrived for certain, from the slowest streaming input."""
-        counts: list[int] = []
-        for name, axis in zip(self.plan.model.input_names, layout.input_axes, strict=True):
-            if axis >= 0:
-                per_turn = self.plan.input_facts[name].shape[axis]
-                if isinstance(per_turn, int):
-                    fed = self.turns * per_turn + self._pending[name].shape[axis]
-                    counts.append(fed * layout.pulse // per_turn)
-        return min(counts, default=0)
-
-    def _has_pulse(self, layout: PulseShape) -> bool:
-        names = self.plan.model.input_names
-        return all(
-            self._pending[name].shape[axis] >= self._per_turn(name, axis)
-            for name, axis in zip(names, layout.input_axes, strict=True)
-            if axis >= 0
-        )
-
-    def _per_turn(self, name: str, axis: int) -> int:
-        return self.plan.input_facts[name].concrete_shape(self._sizes)[axis]
-
-    def _next_pulse(self, layout: PulseShape) -> dict[str, Tensor]:
-        feed = dict(self._static)
-        for name, axis in zip(self.plan.model.input_names, layout.input_axes, strict=True):
-            fact = self.plan.input_facts[name]
-            shape = fact.concrete_shape(self._sizes)
-            if axis < 0:
-                continue
-            frames = shape[axis]
-            held = self._pending.get(name)
-            if held is None:
-                held = np.empty((*shape[:axis], 0, *shape[axis + 1 :]), fact.dtype)
-            lead = (slice(None),) * axis
-            part = held[(*lead, slice(0, frames))]
-            self._pending[name] = held[(*lead, slice(frames, None))]
-            missing = frames - part.shape[axis]
-            if missing:
-                tail = np.full(
-                    (*shape[:axis], missing, *shape[axis + 1 :]), filler(fact.dtype), fact.dtype
-                )
-                part = np.concatenate([part, tail], axis)
-            feed[name] = part
-        return feed
+    def _missing_units(self, layout: PulseShape, total: int) -> int:
+        """Return how many pulses one turn takes to bring everything that is still to come."""
+        if not layout.chunk:
+            return 1
+        units = [1, self._waiting().waiting_units()]
+        model, known = self.plan.model, {**self.symbols, layout.symbol: total}
+        rows = zip(model.output_names, model.outputs, layout.output_lengths, strict=True)
+        for (name, outlet, length), axis, delay in zip(
+            rows, layout.output_axes, layout.delays, strict=True
+        ):
+            wanted = max(0, length if isinstance(length, int) else evaluate(length, known))
+            if axis >= 0 and wanted:
+                shape = model.fact(outlet).concrete_shape({**known, **layout.chunk_of(1)})
+                units.append(-(-(delay + wanted - self._raw[name]) // shape[axis]))
+        return max(units)
 
     def _pulse(self, layout: PulseShape, feed: dict[str, Tensor]) -> None:
         outputs = self.turn(feed)
@@ -328,8 +287,13 @@ class Session:
         for name, axis, delay, length in zip(
             names, layout.output_axes, layout.delays, layout.output_lengths, strict=True
         ):
+            if axis < 0:
+                # An empty stream has no turn of its own; what does not stream needs one.
+                if not self._ready[name]:
+                    return False
+                continue
             frames = max(0, length if isinstance(length, int) else evaluate(length, bindings))
-            if axis >= 0 and frames and self._raw[name] < delay + frames:
+            if frames and self._raw[name] < delay + frames:
                 return False
         return True
 
@@ -354,7 +318,7 @@ class Session:
             total = max(0, length if isinstance(length, int) else evaluate(length, bindings))
             room = total - self._given[name]
             fact = model.fact(outlet)
-            shape = fact.concrete_shape(self.symbols)
+            shape = fact.concrete_shape({**self.symbols, **layout.chunk_of(1)})
             parts = self._ready[name]
             if not parts:
                 parts = [np.empty((*shape[:axis], 0, *shape[axis + 1 :]), fact.dtype)]
@@ -369,29 +333,6 @@ class Session:
     def _smallest(self, layout: PulseShape) -> int:
         return self.plan.model.scope.smallest(layout.symbol)
 
-    def _total_length(self, layout: PulseShape) -> int:
-        totals: dict[str, int] = {}
-        for name, axis, length in zip(
-            self.plan.model.input_names, layout.input_axes, layout.input_lengths, strict=True
-        ):
-            if axis < 0:
-                continue
-            per_turn = self.plan.input_facts[name].shape[axis]
-            held = self._pending.get(name)
-            frames = held.shape[axis] if held is not None else 0
-            if isinstance(per_turn, int):
-                frames += self.turns * per_turn
-            length = substitute(length, self._sizes)
-            solved = solve_for(layout.symbol, length, frames)
-            if not isinstance(solved, int) or symbols(length) - {layout.symbol}:
-                raise EvalError(
-                    f"input {name!r} ended after {frames} frames, which is not a length {length}"
-                )
-            totals[name] = solved
-        if len(set(totals.values())) > 1:
-            raise EvalError(f"streaming inputs ended at different times: {totals}")
-        return next(iter(totals.values()))
-
     # State as a value
 
     @property
@@ -400,7 +341,7 @@ class Session:
         kept = sum(state.nbytes for state in self._states.values())
         if self._frame is not None:
             kept += sum(tape.history.nbytes for tape in self._frame.tapes.values())
-        return kept
+        return kept + sum(held.nbytes for held in self._history.values())
 
     def state_arrays(self) -> dict[str, Tensor]:
         """Return the whole state as named arrays: `node/field`."""
@@ -412,6 +353,8 @@ class Session:
         if self._frame is not None:
             for node_id, tape in self._frame.tapes.items():
                 arrays[f"{nodes[node_id].name}/buffer"] = tape.history.copy()
+        for node_id, held in self._history.items():
+            arrays[f"{nodes[node_id].name}/buffer"] = held.copy()
         return arrays
 
     def restore_arrays(self, arrays: Mapping[str, Tensor]) -> None:
@@ -427,8 +370,9 @@ class Session:
         for name, fields in grouped.items():
             node = self.plan.model.node_named(name)
             tape = self._frame.tapes.get(node.id) if self._frame is not None else None
-            if tape is not None:
-                np.copyto(tape.history, fields["buffer"])
+            held = tape.history if tape is not None else self._history.get(node.id)
+            if held is not None:
+                np.copyto(held, fields["buffer"])
             elif node.id in self._states:
                 self._states[node.id].restore(fields)
             else:
@@ -442,9 +386,11 @@ class Session:
         other.restore_arrays(self.state_arrays())
         other.turns = self.turns
         other.received = self.received
+        other._fed = self._fed
         other._finished = self._finished
-        other._pending = {k: v.copy() for k, v in self._pending.items()}
-        other._static = {k: v.copy() for k, v in self._static.items()}
+        if self._intake is not None and other._intake is not None:
+            other._intake.pending = {k: v.copy() for k, v in self._intake.pending.items()}
+            other._intake.static = {k: v.copy() for k, v in self._intake.static.items()}
         other._ready = {k: [a.copy() for a in v] for k, v in self._ready.items()}
         other._raw = dict(self._raw)
         other._given = dict(self._given)
@@ -452,10 +398,12 @@ class Session:
 
     def save(self, path: Path) -> None:
         """Write the state to an `.npz` file, without pickle."""
-        counters = np.asarray([self.turns, self.received, int(self._finished)], np.int64)
+        counts = [self.turns, self.received, int(self._finished), self._fed]
+        counters = np.asarray(counts, np.int64)
         arrays = {f"state/{k}": v for k, v in self.state_arrays().items()}
-        arrays |= {f"pending/{k}": v for k, v in self._pending.items()}
-        arrays |= {f"static/{k}": v for k, v in self._static.items()}
+        if self._intake is not None:
+            arrays |= {f"pending/{k}": v for k, v in self._intake.pending.items()}
+            arrays |= {f"static/{k}": v for k, v in self._intake.static.items()}
         for name, parts in self._ready.items():
             if parts:
                 arrays[f"ready/{name}"] = parts[-1]  # `_certain` leaves one array at most
@@ -487,9 +435,11 @@ class Session:
             if key in states:
                 require_same_form(f"state/{key}", states[key], value)
         self.restore_arrays(states)
-        turns, received, finished = kinds["counters"][""]
-        self.turns, self.received, self._finished = int(turns), int(received), bool(finished)
+        turns, received, finished, fed = (int(count) for count in kinds["counters"][""])
+        self.turns, self.received, self._finished, self._fed = turns, received, bool(finished), fed
         for name, value in kinds.get("count", {}).items():
             self._raw[name], self._given[name] = int(value[0]), int(value[1])
-        self._pending, self._static = kinds.get("pending", {}), kinds.get("static", {})
+        if self._intake is not None:
+            self._intake.pending = kinds.get("pending", {})
+            self._intake.static = kinds.get("static", {})
         self._ready.update({name: [value] for name, value in kinds.get("ready", {}).items()})

@@ -1,13 +1,20 @@
-"""Rules that many ops choose, by name: `PULSIFY_V1.use(elementwise, Add, Mul)`."""
+"""Rules that many ops choose, by name: `PULSIFY_V1.use(elementwise, Add, Mul)`.
+
+Those of INPUT_ROI are `same_positions`, `bubble_through_axes` and `sees_everything`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from tract_ref.dim import Dim
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op
+from tract_ref.ir.per_element import coordinate_axes, remap
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.tables import PulsifyContext
+from tract_ref.stream.roi import Region
+from tract_ref.stream.roi_moves import renamed
+from tract_ref.stream.tables import PulsifyContext, RoiContext
 
 
 def elementwise(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
@@ -102,3 +109,68 @@ def _refuse_long_constants(
 def keep_static(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Keep an op none of whose inputs streams."""
     return ctx.wire(op, ctx.inputs, *(None for _ in node.outputs))
+
+
+def sees_everything(op: Op, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Any position of any input may show, or stop the run; also of ops without inputs."""
+    return (None,) * len(ctx.inputs)
+
+
+def same_positions(op: Op, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """An output position reads the same position of each input, or the one that is repeated."""
+    return tuple(aligned(ctx.regions[0], slot, ctx) for slot in range(len(ctx.inputs)))
+
+
+def bubble_through_axes(op: Op, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+    """Keep what is observed along axes that the op treats as independent, see all of the others.
+
+    A coordinate of an output is that of the input axis which the op's axes mapping names, when
+    both dims are proved equal; other coordinates are projected out.
+    """
+    return tuple(bubbled(op, slot, ctx) for slot in range(len(ctx.inputs)))
+
+
+def bubbled(op: Op, slot: int, ctx: RoiContext) -> Region:
+    """Return what `bubble_through_axes` finds for one input."""
+    mapping = op.axes(ctx.inputs, ctx.outputs)
+    shape = ctx.inputs[slot].shape
+    found: list[Region] = []
+    for number, (output, region) in enumerate(zip(ctx.outputs, ctx.regions, strict=True)):
+        axes: dict[int, int] = {}
+        for axis, dim in enumerate(output.shape):
+            source = mapping.input_axis(number, axis, slot)
+            if source is not None and ctx.scope.decide_equal(shape[source], dim) is True:
+                axes[axis] = source
+        found.append(renamed(region, axes, output.shape))
+    return ctx.union(slot, *found)
+
+
+def weighted(data: Region, op: Op, ctx: RoiContext) -> tuple[Region, ...]:
+    """Return the regions of an op whose inputs after the data are weights: by their channels."""
+    return data, *(bubbled(op, slot, ctx) for slot in range(1, len(ctx.inputs)))
+
+
+def aligned(region: Region, slot: int, ctx: RoiContext) -> Region:
+    """Return a region of an element-wise op's output as one of an input of the same rank."""
+    shape = ctx.outputs[0].shape
+    pairs = enumerate(zip(ctx.inputs[slot].shape, shape, strict=True))
+    same = {axis: axis for axis, (a, b) in pairs if ctx.scope.decide_equal(a, b) is True}
+    return renamed(region, same, shape)
+
+
+def value_over_output(slot: int, ctx: RoiContext) -> Dim | None:
+    """Return the whole number that each position of an element-wise output reads from an input.
+
+    None when it is not known, or when it is not known whether the input is repeated.
+    """
+    fact, shape = ctx.inputs[slot], ctx.outputs[0].shape
+    value = fact.per_element.whole if fact.per_element is not None else None
+    if value is None:
+        return None
+    repeated = {axis: 0 for axis in coordinate_axes(value) if fact.shape[axis] == 1}
+    value = remap(value, repeated)
+    known = all(
+        ctx.scope.decide_equal(fact.shape[axis], shape[axis]) is True
+        for axis in coordinate_axes(value)
+    )
+    return value if known else None

@@ -1,21 +1,23 @@
-"""PULSIFY_V1 and the context that its rules are given.
+"""PULSIFY_V1 and INPUT_ROI, and the contexts that their rules are given.
 
 A rule never imports a driver and never places a Delay by itself: it says what it needs through the
-verbs of `PulsifyContext`. Registering neither a rule nor a refusal for an op is an error: there is
-no silent generic fallback.
+verbs of its context. Registering neither a rule nor a refusal for an op is an error: there is no
+silent generic fallback.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn, Protocol
 
-from tract_ref.dim import Dim
+from tract_ref.dim import Dim, Scope
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ir.op import Op
+from tract_ref.ir.pulse import Pulse
 from tract_ref.ir.rules import RuleTable
 from tract_ref.stream.fact import Linear
+from tract_ref.stream.roi import Region
 
 FILL_ZERO = "zero"
 FILL_LOWEST = "lowest"
@@ -35,8 +37,8 @@ class PulsifyContext(Protocol):
         ...
 
     @property
-    def pulse(self) -> int:
-        """Source frames per turn."""
+    def pulse(self) -> Pulse:
+        """Source frames per turn: a number, or any multiple of one."""
         ...
 
     @property
@@ -65,7 +67,7 @@ class PulsifyContext(Protocol):
         """Return how a pulsed wire streams, None when it does not."""
         ...
 
-    def frames(self, wire: Outlet) -> int:
+    def frames(self, wire: Outlet) -> Dim:
         """Return the frames that one turn brings on the wire's stream axis."""
         ...
 
@@ -91,6 +93,16 @@ class PulsifyContext(Protocol):
 
     def const(self, tensor: Tensor, suffix: str) -> Outlet:
         """Add a constant that does not stream."""
+        ...
+
+    def steady(self, frame: Tensor, stream: Linear, suffix: str) -> Outlet:
+        """Return a stream whose every frame is the one given, filler included.
+
+        Args:
+            frame: one position on the stream axis.
+            stream: how the result streams.
+            suffix: appended to the node's name.
+        """
         ...
 
     def restream(self, wire: Outlet, stream: Linear) -> Outlet:
@@ -213,3 +225,45 @@ class PulsifyContext(Protocol):
 
 PulsifyRule = Callable[..., tuple[Outlet, ...]]
 PULSIFY_V1: RuleTable[type[Op], PulsifyRule] = RuleTable("PULSIFY_V1")
+
+
+class RoiContext(Protocol):
+    """What a region rule may ask about the node whose inputs it judges."""
+
+    @property
+    def inputs(self) -> tuple[Fact, ...]:
+        """Facts of the inputs."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[Fact, ...]:
+        """Facts of the outputs."""
+        ...
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """What is observed of each output, over its coordinates."""
+        ...
+
+    @property
+    def scope(self) -> Scope:
+        """What is known about the model's symbols."""
+        ...
+
+    def union(self, slot: int, *regions: Region) -> Region:
+        """Return where one of several regions of an input holds."""
+        ...
+
+
+RoiRule = Callable[..., tuple[Region, ...]]
+INPUT_ROI: RuleTable[type[Op], RoiRule] = RuleTable("INPUT_ROI")
+"""A rule of op, node and context returns, per input, what of it the observed outputs depend on.
+
+All inputs are judged together: when each keeps its values where its region holds, and may change
+them all elsewhere, the outputs keep theirs where they are observed.
+"""
+
+BATCH_ONLY: Mapping[str, str] = {
+    "reason": "is a state op of a pulsed model; regions of interest are of the batch graph",
+    "remedy": "propagate regions before pulsify",
+}

@@ -125,11 +125,15 @@ class AxisWindow:
             raise InternalError(f"the length {out} of {n} positions is not an integer")
         return out
 
-    def fixed_pads(self) -> tuple[int | None, int | None]:
+    def fixed_pads(self, n: Dim | None = None) -> tuple[int | None, int | None]:
         """Return (before, after) that hold for every n; None where it depends on n.
 
         Of SAME padding with a stride, `after` is the largest one: windows beyond the length are not
         read, so more padding than needed is harmless.
+
+        Args:
+            n: the number of positions as far as it is known: of 2*S positions it is known where
+                the last window of stride 2 begins, so that SAME padding is one number.
         """
         match self.padding:
             case Valid():
@@ -143,6 +147,9 @@ class AxisWindow:
             case SameLower():
                 odd = 1
         least, most = max(0, self.field + 1 - self.stride), self.field
+        total = None if n is None else (self.length(n) - 1) * self.stride + self.field + 1 - n
+        if isinstance(total, int):
+            least = most = max(0, total)
         first, last = (least + odd) // 2, (most + odd) // 2
         if first != last:
             return None, None
@@ -303,12 +310,13 @@ def stream_window(
         refuse_static(ctx)
     spatial = stream.axis - spec.FIRST
     window = spec.axis(spatial)
-    before, after = window.fixed_pads()
+    before, after = window.fixed_pads(ctx.batch_input(0).shape[stream.axis])
     if before is None or after is None:
         ctx.refuse(
             f"SAME padding with stride={window.stride} on the stream axis: how much goes before "
             "the first frame depends on the stream length, known only at its end",
-            "give explicit padding, or use a stride of 1",
+            "give explicit padding, use a stride of 1, or declare a length of whole strides, as "
+            f"{window.stride}*{ctx.symbol}",
         )
     framed, out = ctx.window(
         wire, field=window.field, stride=window.stride, before=before, after=after, fill=fill
