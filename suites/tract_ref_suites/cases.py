@@ -335,6 +335,7 @@ def save_case(
     without = ""
     try:
         for name, content in model_files(model).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
     except Refused as refusal:
         without = str(refusal)

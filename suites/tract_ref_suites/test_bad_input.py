@@ -39,7 +39,6 @@ def assert_bad(ran: Ran, starts: str) -> None:
 
 
 DOCUMENTS = {
-    "unknown op": (f"{X} y = frobnicate(x);", "the operator 'frobnicate' is not known"),
     "too many arguments": (f"{X} y = tanh(x, x);", "tanh takes 1 arguments: x"),
     "too few arguments": (f"{X} y = tanh();", "tanh: the argument 'x' is missing"),
     "unknown argument": (f"{X} y = tanh(q = x);", "tanh has no parameter 'q'"),
@@ -72,7 +71,8 @@ def test_a_bad_document_is_malformed_with_a_caret(case: str, tmp_path: Path) -> 
         tract_ref.load(model)
     assert error.value.seen.startswith(seen.partition(";")[0])
     ran = run("check", model)
-    assert_bad(ran, f"MalformedFile: graph.nnef:{error.value.line}:{error.value.column}: read: ")
+    place = f"{model}/graph.nnef:{error.value.line}:{error.value.column}"
+    assert_bad(ran, f"MalformedFile: {place}: read: ")
     assert seen in ran.err
     assert ran.err.rstrip().endswith("^")
 
@@ -80,8 +80,17 @@ def test_a_bad_document_is_malformed_with_a_caret(case: str, tmp_path: Path) -> 
 def test_an_input_listed_twice_is_malformed(tmp_path: Path) -> None:
     model = nnef(tmp_path / "m", f"{X} y = tanh(x);", head=HEAD.replace("(x)", "(x, x)"))
     ran = run("check", model)
-    assert_bad(ran, "MalformedFile: graph.nnef:4:")
+    assert_bad(ran, f"MalformedFile: {model}/graph.nnef:4:")
     assert "'x' is listed twice" in ran.err
+
+
+def test_an_operator_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    model = nnef(tmp_path / "m", f"{X} y = tanhh(x);")
+    ran = run("check", model)
+    assert ran.status == 2
+    place = f"{model}/graph.nnef:5:69"
+    seen = f"Refused: read: {place}: the operator 'tanhh' is not known; did you mean tanh?"
+    assert ran.err.strip() == seen
 
 
 def test_an_op_that_rejects_its_attributes_names_its_node(tmp_path: Path) -> None:
@@ -432,7 +441,7 @@ def test_json_of_a_model_that_cannot_be_loaded_has_the_reason(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "seen"),
     [
-        (["--pulse", "0"], "Invalid value for '--pulse': 0 is not in the range"),
+        (["--pulse", "0"], "Invalid value for '--pulse': pulse=0 frames"),
         (["--frobnicate"], "No such option"),
         (["--seed", "1", "--input", "in.npz"], "--length and --seed are for drawn inputs"),
         (["--axis", "x"], "Invalid value for --axis: 'x' is not NAME=VALUE"),

@@ -188,7 +188,7 @@ def test_a_pulse_that_splits_a_stride_is_refused_with_the_valid_ones() -> None:
 def assert_schema(report: Any) -> None:
     assert list(report) == REPORT_KEYS
     assert report["schema"] == "tract-ref.check/1"
-    assert (report["error"] is not None) == (report["exit"] in (3, 4))
+    assert (report["error"] is not None) == (report["exit"] in (3, 4) or not report["runs"])
     if report["error"] is not None:
         assert list(report["error"]) == ERROR_KEYS
     for entry in report["runs"]:
@@ -210,7 +210,8 @@ def assert_schema(report: Any) -> None:
         (CHAIN, ["--symbol", "Q"], "bad input", 3),
         (CHAIN, ["--set", "Q=1"], "bad input", 3),
         (SOFTMAX, [], "refused", 2),
-        (f"{X} y = frobnicate(x);", [], "bad input", 3),
+        (f"{X} y = frobnicate(x);", [], "refused", 2),
+        (f"{X} y = tanh(x, x);", [], "bad input", 3),
     ],
 )
 def test_json_has_one_schema(
@@ -329,7 +330,7 @@ def test_nan_weights_are_equal_to_themselves(tmp_path: Path) -> None:
     for words in ([], ["--exact"]):
         report = run("check", model, "--json", *words).json
         assert report["verdict"] == "equal"
-        assert report["runs"][0]["outputs"][0]["verdict"] == "exact"
+        assert report["runs"][0]["outputs"][0]["verdict"] == "nothing compared"
 
 
 # Exit statuses
@@ -388,7 +389,8 @@ def test_the_version_is_that_of_the_package() -> None:
         ["frobnicate"],
         ["check"],
         ["check", WAVENET, "--frobnicate"],
-        ["check", WAVENET, "--pulse", "x"],
+        ["check", WAVENET, "--pulse", "1.5"],
+        ["check", WAVENET, "--pulse", "P+1"],
         ["check", WAVENET, "--pulse", "0"],
         ["check", WAVENET, "--pulse", "-8"],
         ["check", WAVENET, "--pulse", "8", "--pulse", "0"],

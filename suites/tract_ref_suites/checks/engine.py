@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from math import gcd
 from pathlib import Path
 
 from tract_ref.approx import Array
@@ -14,6 +16,7 @@ from tract_ref.nnef.writer import model_files
 from tract_ref_suites.checks.bounds import bound_for
 from tract_ref_suites.checks.failure import CheckFailure, NotOffered, require, require_equal
 from tract_ref_suites.checks.subject import Subject, stream_axes
+from tract_ref_suites.checks.turns import ENDS
 from tract_ref_suites.engines import protocol
 from tract_ref_suites.engines.protocol import Case, Chunking, Engine, Values
 from tract_ref_suites.problems.base import SYMBOL, Problem
@@ -39,6 +42,27 @@ def engine_streams_batch(problem: Problem, engine: Engine) -> None:
                 expected = tuple(problem.expected().values())
                 kept = cut_stream(values, expected)
                 _require_values(problem, kept, f"pulse {pulse}, end {end}")
+
+
+def engine_takes_any_turns(problem: Problem, engine: Engine) -> None:
+    """P13 on an engine: pulsified once, its turns of several sizes are the expected batch value."""
+    unit = gcd(*problem.pulses)
+    with written(problem, engine) as case:
+        for units, end in itertools.product(((2, 1, 3), (1, 4)), ENDS):
+            sizes = uneven(problem.length, unit, units)
+            chunks = Chunking(unit, sizes, end)
+            values = answered(engine.stream(case, chunks))
+            kept = cut_stream(values, tuple(problem.expected().values()))
+            _require_values(problem, kept, f"turns of {list(sizes)} frames, end {end}")
+
+
+def uneven(length: int, unit: int, units: tuple[int, ...]) -> tuple[int, ...]:
+    """Cut a stream into turns of so many units, over and over; the last one may be shorter."""
+    sizes: list[int] = []
+    cycle = itertools.cycle(units)
+    while sum(sizes) < length:
+        sizes.append(min(next(cycle) * unit, length - sum(sizes)))
+    return tuple(sizes)
 
 
 @contextmanager

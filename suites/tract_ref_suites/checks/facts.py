@@ -9,6 +9,7 @@ from tract_ref.approx import Array
 from tract_ref.dim import Dim, TDim, evaluate
 from tract_ref.ir.fact import TDIM
 from tract_ref.ir.model import Const, Model, Outlet
+from tract_ref_suites.checks.annotations import require_annotations
 from tract_ref_suites.checks.failure import require, stage
 from tract_ref_suites.checks.subject import Subject
 from tract_ref_suites.checks.turns import announce, feed, turns_needed
@@ -16,7 +17,10 @@ from tract_ref_suites.problems.base import SYMBOL, Problem
 
 
 def wires_match_their_facts(problem: Problem) -> None:
-    """P7: shape and dtype of every wire equal its fact, at lengths 0, 1 and n and in every turn."""
+    """P7: every wire is as its fact says, at lengths 0, 1 and n and in every turn.
+
+    That is: its shape, its dtype, and what is known of its single elements.
+    """
     subject = Subject(problem)
     wires = inner_wires(subject.model)
     with stage("plan"):
@@ -61,7 +65,10 @@ def require_facts(
     symbols: Mapping[str, int],
     where: str,
 ) -> None:
-    """Require that values are as the facts of their wires say, as far as symbols are bound."""
+    """Require that values are as the facts of their wires say, as far as symbols are bound.
+
+    That includes what is known of single elements.
+    """
     for outlet in wires:
         fact, name = model.fact(outlet), model.wire_name(outlet)
         value = values[name]
@@ -73,6 +80,7 @@ def require_facts(
         is_same = len(fact.shape) == value.ndim and shape == value.shape
         require(is_same, "run", "wrong_shape", seen)
         require(fact.dtype in (value.dtype, TDIM), "run", "wrong_dtype", seen)
+        require_annotations(fact, value, symbols, wire=name, where=where)
 
 
 def _is_free(dim: Dim, symbols: Mapping[str, int]) -> bool:

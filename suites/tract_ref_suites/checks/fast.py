@@ -33,10 +33,15 @@ _APPROX = {
 }
 
 
+def tolerance_of(problem: Problem) -> str:
+    """Return the named tolerance between fast kernels and `eval`."""
+    return problem.fast_approx or _APPROX.get(problem.family, "exact")
+
+
 def fast_equals_eval(problem: Problem) -> None:
     """P11: fast against `eval`, batch and pulsed, within the family's tolerance; NaN stays NaN."""
     subject = Subject(problem)
-    approx = problem.fast_approx or _APPROX.get(problem.family, "exact")
+    approx = tolerance_of(problem)
     bounds = {name: bound_for(problem, name, approx) for name in subject.model.output_names}
     with stage("plan"):
         fast = Plan(subject.model, fast=True)

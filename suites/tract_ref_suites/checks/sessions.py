@@ -50,7 +50,7 @@ def _check_interleaved(plan: Plan, subject: Subject, label: str) -> None:
     length = subject.problem.length
     one, two = subject.inputs, subject.at_length(length, seed=1)
     # The same elements in another order: whatever leaks from one session shows in the other.
-    two = {name: np.ascontiguousarray(np.flip(value)) for name, value in two.items()}
+    two = {name: np.array(np.flip(value), order="C") for name, value in two.items()}
     alone = [list(_trace(plan, plan.session(), inputs, length, 0)) for inputs in (one, two)]
     left = _trace(plan, plan.session(), one, length, 0)
     right = _trace(plan, plan.session(), two, length, 0)
@@ -61,17 +61,51 @@ def _check_interleaved(plan: Plan, subject: Subject, label: str) -> None:
 
 
 def _check_copies(plan: Plan, subject: Subject, label: str) -> None:
+    """Go on with a clone from every turn; what was cloned goes on elsewhere, and is forgotten."""
     length = subject.problem.length
     whole = list(_trace(plan, plan.session(), subject.inputs, length, 0))
+    other = {name: np.asarray(np.flip(value)) for name, value in subject.inputs.items()}
+    session = plan.session()
+    for turn, values in enumerate(whole):
+        left, session = session, session.clone()
+        announce(session, length, turn, "late")
+        got = session.turn(feed(plan, subject.inputs, turn, fill="nan"))
+        _require_same(got, values, f"{label}, turn {turn}: cloned at every turn against unbroken")
+        announce(left, length, turn, "late")
+        left.turn(feed(plan, other, turn, fill="big"))
     middle = len(whole) // 2
     session = plan.session()
     for turn in range(middle):
         announce(session, length, turn, "late")
         session.turn(feed(plan, subject.inputs, turn, fill="nan"))
-    for kind, copy in (("cloned", session.clone()), ("original", session)):
+    cloned = session.clone()
+    for kind, copy in (("cloned", cloned), ("original", session)):
         rest = _trace(plan, copy, subject.inputs, length, middle)
         for turn, values in enumerate(rest, middle):
             _require_same(values, whole[turn], f"{label}, turn {turn}: {kind} against unbroken")
+
+
+def saved_at_every_turn(problem: Problem) -> None:
+    """P8 at its longest: a stream that is saved and loaded after every turn goes on bit for bit."""
+    subject = Subject(problem)
+    length = problem.length
+    for pulse in problem.pulses:
+        for fast in (False, True):
+            plan = subject.pulsed_plan(pulse, fast=fast)
+            label = f"pulse {pulse}, {'fast' if fast else 'eval'}"
+            with stage("run"), tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
+                whole = list(_trace(plan, plan.session(), subject.inputs, length, 0))
+                session = plan.session()
+                for turn, values in enumerate(whole):
+                    path = Path(scratch) / f"{turn}.npz"
+                    session.save(path)
+                    kept, session = session.state_arrays(), plan.session()
+                    session.load(path)
+                    what = f"{label}, turn {turn}: loaded"
+                    _require_same(session.state_arrays(), kept, f"{what}, state against what was")
+                    announce(session, length, turn, "late")
+                    got = session.turn(feed(plan, subject.inputs, turn, fill="nan"))
+                    _require_same(got, values, f"{what} at every turn against unbroken")
 
 
 def _check_pushed_copies(plan: Plan, subject: Subject, label: str) -> None:
@@ -79,7 +113,7 @@ def _check_pushed_copies(plan: Plan, subject: Subject, label: str) -> None:
     length = subject.problem.length
     middle = (length + 1) // 2
     session = plan.session()
-    session.push(pushed(plan, subject.inputs, 0, middle))
+    session.push(pushed(plan, subject.inputs, 0, middle, more=True))
     with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
         path = Path(scratch) / "state.npz"
         session.save(path)

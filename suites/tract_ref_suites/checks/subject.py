@@ -10,8 +10,8 @@ import numpy as np
 from tract_ref import Plan, Pulsed, pulsify
 from tract_ref.approx import Array
 from tract_ref.dim import evaluate
-from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Const, Model
+from tract_ref.passes.set_symbols import set_symbols
 from tract_ref_suites.checks.failure import CheckFailure, stage
 from tract_ref_suites.problems.base import SYMBOL, Problem
 
@@ -41,7 +41,8 @@ class Subject:
                     tensor = node.op.tensor
                     drawn = rng.uniform(1, 2, tensor.shape).astype(tensor.dtype)
                     node.op = Const(np.where(tensor == 0, drawn, tensor))
-                    node.outputs = (Fact.of(node.op.tensor),)
+            # Facts may follow from the old constants.
+            model = set_symbols(model, {})
         return model
 
     @cached_property
@@ -107,7 +108,7 @@ class Subject:
 def resized(own: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Return an array of `shape` that starts like `own` and goes on with elements drawn from it."""
     pool = own.ravel() if own.size else np.ones(1, own.dtype)
-    grown = pool[rng.integers(0, pool.size, shape)]
+    grown = np.asarray(pool[rng.integers(0, pool.size, shape)])
     inside = tuple(slice(0, min(a, b)) for a, b in zip(own.shape, shape, strict=True))
     grown[inside] = own[inside]
     return grown

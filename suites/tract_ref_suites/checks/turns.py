@@ -171,8 +171,8 @@ def run_pushes(
     session = plan.session() if session is None else session
     parts: dict[str, list[Array]] = {name: [] for name in plan.model.output_names}
     start = 0
-    for size in sizes or (0,):
-        chunk = pushed(plan, inputs, start, start + size)
+    for number, size in enumerate(sizes or (0,), start=1):
+        chunk = pushed(plan, inputs, start, start + size, more=number < len(sizes))
         start += size
         for name, value in session.push(chunk).items():
             parts[name].append(value)
@@ -187,8 +187,13 @@ def run_pushes(
     return joined, increments
 
 
-def pushed(plan: Plan, inputs: Mapping[str, Array], start: int, stop: int) -> dict[str, Array]:
-    """Return the frames of every input that belong to source frames [start, stop)."""
+def pushed(
+    plan: Plan, inputs: Mapping[str, Array], start: int, stop: int, *, more: bool = False
+) -> dict[str, Array]:
+    """Return the frames of every input that belong to source frames [start, stop).
+
+    Unless `more` chunks follow, the constant part of a length a*S + b comes with these frames.
+    """
     layout = layout_of(plan)
     chunk: dict[str, Array] = {}
     for name, axis, dim in zip(
@@ -198,9 +203,8 @@ def pushed(plan: Plan, inputs: Mapping[str, Array], start: int, stop: int) -> di
         if axis < 0:
             chunk[name] = whole
             continue
-        # The constant part of a length a*S + b comes with the last frames.
-        per_turn = plan.input_facts[name].concrete_shape({})[axis]
-        last = whole.shape[axis] == evaluate(dim, {layout.symbol: stop})
+        per_turn = plan.input_facts[name].concrete_shape(layout.chunk_of(1))[axis]
+        last = not more and whole.shape[axis] == evaluate(dim, {layout.symbol: stop})
         low = start * per_turn // layout.pulse
         high = whole.shape[axis] if last else stop * per_turn // layout.pulse
         chunk[name] = whole[(*(slice(None),) * axis, slice(low, high))]

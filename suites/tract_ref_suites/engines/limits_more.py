@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from tract_ref.dim import TDim, slope
+from tract_ref.ir.fact import TDIM
 from tract_ref.ir.model import Node
-from tract_ref.ops.binary import Div
+from tract_ref.ir.per_element import coordinate_axes
+from tract_ref.ops.binary import And, Div, Gt, Mul, Or
 from tract_ref.ops.deconv import Deconv
+from tract_ref.ops.dynamic import DynRange, DynSlice
 from tract_ref.ops.fft import Stft
 from tract_ref.ops.norm import ExpMeanNorm, ExpUnitNorm
+from tract_ref.ops.padding import Pad
 from tract_ref.ops.range import Range
 from tract_ref.ops.resize import Resize
 from tract_ref.ops.scatter import OneHot
+from tract_ref.ops.select import Select
+from tract_ref.ops.submodel import Submodel
 from tract_ref_suites.engines.looking import (
     input_fact,
     model_of,
@@ -225,3 +231,94 @@ def constant_quotient(problem: Problem) -> bool:
                 if bool((np.abs(mantissas) != 0.5).any()):
                     return True
     return False
+
+
+# Masks of positions
+
+
+def positions_strictly_above(problem: Problem) -> bool:
+    """Say whether positions are compared by `greater`."""
+    return any(isinstance(node.op, Gt) and _compares_positions(node) for node in nodes_of(problem))
+
+
+def _compares_positions(node: Node) -> bool:
+    value = node.outputs[0].per_element
+    return value is not None and bool(value.axes)
+
+
+def constant_next_to_a_whole_number(problem: Problem) -> bool:
+    """Say whether positions meet a float that is within 1e-6 of a whole number, and is none."""
+    model = model_of(problem)
+    for node in nodes_of(problem):
+        for slot, outlet in enumerate(node.inputs):
+            constant = model.const_of(outlet)
+            if constant is None or constant.dtype.kind != "f" or len(node.inputs) != 2:
+                continue
+            distance = np.abs(constant - np.rint(constant))
+            other = model.fact(node.inputs[1 - slot]).per_element
+            if other is not None and bool(((distance > 0) & (distance < 1e-6)).any()):
+                return True
+    return False
+
+
+def positions_of_two_axes_compared(problem: Problem) -> bool:
+    """Say whether the positions of two axes are compared with each other."""
+    for node in nodes_of(problem):
+        value = node.outputs[0].per_element
+        atoms = value.numerator.atoms if value and isinstance(value.numerator, TDim) else ()
+        if any(
+            len(coordinate_axes(piece)) > 1
+            for atom in atoms
+            if atom.kind in ("ge", "eq")
+            for piece in atom.pieces
+        ):
+            return True
+    return False
+
+
+def mask_wider_than_values(problem: Problem) -> bool:
+    """Say whether a mask of positions lets a value through along an axis where it has one only."""
+    model = model_of(problem)
+    for node in nodes_of(problem):
+        if not isinstance(node.op, Select | And | Or | Mul):
+            continue
+        facts = [model.fact(outlet) for outlet in node.inputs]
+        masked = any(fact.per_element is not None for fact in facts)
+        if masked and any(fact.shape != node.outputs[0].shape for fact in facts):
+            return True
+    return False
+
+
+def padded_bools(problem: Problem) -> bool:
+    """Say whether bools are padded."""
+    return any(
+        isinstance(node.op, Pad) and node.outputs[0].dtype.kind == "b" for node in nodes_of(problem)
+    )
+
+
+# Graphs inside, bounds known at run time
+
+
+def submodel_along_a_stream(problem: Problem) -> bool:
+    """Say whether a stream goes through a graph of its own."""
+    return any(isinstance(node.op, Submodel) for node in problem.model().nodes.values())
+
+
+def dyn_slice_of_nothing(problem: Problem) -> bool:
+    """Say whether bounds known at run time keep no position."""
+    return any(
+        isinstance(node.op, DynSlice) and size_of(problem, node.op.len) == 0
+        for node in nodes_of(problem)
+    )
+
+
+def late_range_of_dims_that_ends_before_its_start(problem: Problem) -> bool:
+    """Say whether a range between dims of run time has its end on the other side of its start."""
+    model = problem.model()
+    late = any(
+        isinstance(node.op, DynRange) and model.fact(node.inputs[0]).dtype == TDIM
+        for node in model.nodes.values()
+    )
+    given = problem.inputs()
+    bounds = [given[name] for name in ("first", "last", "step") if name in given]
+    return late and len(bounds) == 3 and bool((bounds[1] - bounds[0]) * bounds[2] < 0)

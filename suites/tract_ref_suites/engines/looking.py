@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from tract_ref import Pulsed, pulsify
 from tract_ref.dim import Dim, evaluate
+from tract_ref.ir.bodies import bound_symbols, splice
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ops.conv import Conv
@@ -14,13 +15,38 @@ from tract_ref.ops.fft import Stft
 from tract_ref.ops.padding import Crop
 from tract_ref.ops.pool import MaxPool, SumPool
 from tract_ref.ops.slicing import Downsample, Slice
+from tract_ref.ops.submodel import Submodel
 from tract_ref.stream.window import AxisWindow, WindowSpec
 from tract_ref_suites.problems.base import SYMBOL, Problem
 
 
 @lru_cache(maxsize=512)
 def model_of(problem: Problem) -> Model:
-    return problem.model()
+    return flat(problem.model())
+
+
+def flat(model: Model) -> Model:
+    """Return a model with the nodes of its sub-models in their places."""
+    while any(isinstance(node.op, Submodel) for node in model.nodes.values()):
+        result, moved = Model(model.scope), dict[Outlet, Outlet]()
+        for node in model.order():
+            inputs = tuple(moved[outlet] for outlet in node.inputs)
+            if isinstance(node.op, Submodel):
+                mapping = bound_symbols(node.op.body, [result.fact(wire) for wire in inputs])
+                lead = f"{node.name}."
+                outlets = splice(
+                    node.op.body,
+                    inputs,
+                    lambda name, op, wires, lead=lead, to=result: to.wire(lead + name, op, wires),
+                    mapping,
+                )
+            else:
+                outlets = result.wire(node.name, node.op, inputs)
+            moved |= {Outlet(node.id, slot): outlet for slot, outlet in enumerate(outlets)}
+        result.inputs = [moved[outlet] for outlet in model.inputs]
+        result.set_outputs([moved[outlet] for outlet in model.outputs], model.output_names)
+        model = result
+    return model
 
 
 @lru_cache(maxsize=512)
@@ -33,7 +59,9 @@ def nodes_of(problem: Problem) -> list[Node]:
 
 
 def size_of(problem: Problem, dim: Dim, length: int | None = None) -> int:
-    return evaluate(dim, {SYMBOL: problem.length if length is None else length})
+    return evaluate(
+        dim, {SYMBOL: problem.length if length is None else length, **problem.sizes_found}
+    )
 
 
 def sizes_of(problem: Problem, wire: Outlet, length: int | None = None) -> tuple[int, ...]:

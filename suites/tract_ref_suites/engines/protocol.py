@@ -158,12 +158,14 @@ class Abilities:
         dtypes: names of the numpy dtypes it takes as inputs.
         batch: it can run a whole input.
         stream: it can run in pulses.
+        turns: pulsified once, it takes turns of any number of pulses; uneven pushes are such turns.
     """
 
     formats: frozenset[str]
     dtypes: frozenset[str]
     batch: bool
     stream: bool
+    turns: bool = False
 
 
 class Engine(Protocol):

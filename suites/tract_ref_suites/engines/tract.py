@@ -22,7 +22,7 @@ WORKER = "tract_ref_suites.engines.tract_worker"
 class TractEngine:
     """Runs NNEF and ONNX models with the installed `tract` package.
 
-    Streams in pulses of one size; `workers` keeps its aborts away from the tests.
+    Streams in pulses of one size, or with a symbolic pulse; `workers` keeps its aborts away from the tests.
 
     Args:
         timeout: limit per case, in seconds.
@@ -39,7 +39,7 @@ class TractEngine:
         self._timeout = timeout
 
     def can(self) -> Abilities:
-        return Abilities(frozenset({"nnef", "onnx"}), NUMERIC, batch=True, stream=True)
+        return Abilities(frozenset({"nnef", "onnx"}), NUMERIC, batch=True, stream=True, turns=True)
 
     def run(self, case: Case) -> Outcome:
         return self._ask(case, {"call": "run"})

@@ -29,6 +29,7 @@ from tract_ref_suites.engines.protocol import Array, Chunking, filler
 tract: Any = importlib.import_module("tract")
 
 END = "tract_ref_end_of_stream"
+_CHUNK = "tract_ref_pulses"
 _UNBOUND = (1, 1, 0)
 _ARCHIVES = (".tar", ".tgz", ".tar.gz")
 _GRAPH = re.compile(r"^(\s*graph\s+[^(\s]+\s*\()([^)]*)(\)\s*->\s*\([^)]*\)\s*\{)", re.MULTILINE)
@@ -68,15 +69,74 @@ def one_line(text: str) -> str:
 
 
 def handle(request: workers.Meta, arrays: list[Array]) -> tuple[workers.Meta, list[Array]]:
-    """Answer one request: `call` is `run` or `stream`."""
-    inputs = dict(zip(request["names"], arrays, strict=True))
+    """Answer one request: `call` is `run`, `stream` or `dims`."""
     try:
+        if request["call"] == "dims":
+            return _dims(request), []
+        inputs = dict(zip(request["names"], arrays, strict=True))
         if request["call"] == "run":
             return {}, _run(Path(request["path"]), inputs)
         with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
             return _stream(request, inputs, Path(scratch))
     except _DeclinedError as declined:
         return {"refused": [declined.stage, declined.reason]}, []
+
+
+_DIMS_GRAPH = """version 1.0;
+extension tract_registry tract_core;
+extension tract_symbol {place};
+{symbols}
+
+graph dims(x) -> (y) {{
+  x = tract_core_external(shape=[{place}], datum_type='f32');
+  y = add(x, 1.0);
+}}
+"""
+_PLACE = "tract_ref_dim"
+
+
+def _dims(request: workers.Meta) -> workers.Meta:
+    """Read a dim, print it, read what is printed, and evaluate both at integers."""
+    # A symbol is lost with the model that it belongs to: both models stay until the answer.
+    model, other = (_dims_model(request["symbols"], request["known"]) for _ in range(2))
+    with _stage("read"):
+        dim = _dim_of(model, request["text"])
+    printed = dim.eval({}).dump()
+    answer: workers.Meta = {"printed": printed, "values": _dim_values(dim, request["points"])}
+    try:
+        with _stage("read"):
+            again = _dim_of(other, printed)
+    except _DeclinedError as declined:
+        return answer | {"unread": declined.reason}
+    return answer | {"again": _dim_values(again, request["points"])}
+
+
+def _dims_model(symbols: Sequence[str], known: Sequence[str]) -> Any:
+    lines = [f"extension tract_symbol {name};" for name in symbols]
+    lines += [f"extension tract_assert {assertion};" for assertion in known]
+    with tempfile.TemporaryDirectory(prefix="tract_ref-") as folder:
+        text = _DIMS_GRAPH.format(place=_PLACE, symbols="\n".join(lines))
+        (Path(folder) / "graph.nnef").write_text(text, encoding="utf-8")
+        return _load(Path(folder) / "graph.nnef")
+
+
+def _dim_of(model: Any, text: str) -> Any:
+    # The text of a fact is split at commas; a symbol takes any text, on a model of its own.
+    if "," not in text:
+        return model.parse_fact(f"{text},f32").dim(0)
+    model.transform(tract.SetSymbols({_PLACE: text}))
+    return model.input_fact(0).dim(0)
+
+
+def _dim_values(dim: Any, points: Sequence[Mapping[str, int]]) -> list[int | None]:
+    """Evaluate a dim; None where what is left is no integer."""
+    values: list[int | None] = []
+    for point in points:
+        try:
+            values.append(int(dim.eval(dict(point))))
+        except tract.TractError:
+            values.append(None)
+    return values
 
 
 def _load(path: Path) -> Any:
@@ -179,29 +239,33 @@ def _onnx_with_end_input(path: Path, symbol: str, scratch: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Feed:
-    """One input of the pulsed model; `axis` -1 is fed whole at every turn."""
+    """One input of the pulsed model; `axis` -1 is fed whole at every turn.
+
+    A pulse of `unit` frames is what `Pulse` was given; a turn brings one, or several of a symbolic
+    pulse.
+    """
 
     name: str
     array: Array
     axis: int
-    per_turn: int
+    unit: int
 
     @property
     def frames(self) -> int:
         return self.array.shape[self.axis]
 
-    def is_short(self, turn: int) -> bool:
-        return self.axis >= 0 and (turn + 1) * self.per_turn > self.frames
+    def is_short(self, pulses: int) -> bool:
+        return self.axis >= 0 and pulses * self.unit > self.frames
 
-    def at(self, turn: int) -> Array:
+    def at(self, first: int, pulses: int) -> Array:
         if self.axis < 0:
             return self.array
-        start = min(turn * self.per_turn, self.frames)
-        stop = min(start + self.per_turn, self.frames)
+        start = min(first * self.unit, self.frames)
+        stop = min(start + pulses * self.unit, self.frames)
         index = (slice(None),) * self.axis + (slice(start, stop),)
         piece = self.array[index]
         missing = list(piece.shape)
-        missing[self.axis] = self.per_turn - (stop - start)
+        missing[self.axis] = pulses * self.unit - (stop - start)
         if missing[self.axis] == 0:
             return piece
         rest = np.full(missing, filler(self.array), dtype=self.array.dtype)
@@ -210,16 +274,16 @@ class _Feed:
 
 @dataclass(frozen=True)
 class _Sink:
-    """One output of the pulsed model; `needed` and `per_turn` in frames of that output."""
+    """One output of the pulsed model; `needed` and `unit` in frames of that output."""
 
     axis: int
     delay: int
-    per_turn: int
+    unit: int
     needed: int
 
     @property
-    def turns(self) -> int:
-        return -(-self.needed // self.per_turn) if self.per_turn > 0 else 0
+    def pulses(self) -> int:
+        return -(-self.needed // self.unit) if self.unit > 0 else 0
 
 
 def _stream(
@@ -230,32 +294,49 @@ def _stream(
         path = with_end_input(Path(request["path"]), symbol, scratch)
     model = _load(path)
     batch_dims = [fact.dims() for fact in model.output_facts()]
+    chunks = Chunking(request["pulse"], tuple(request["sizes"]), request["end"])
+    turns_of = _turns_of(chunks)
     with _stage("pulsify"):
-        model.transform(tract.Pulse(request["pulse"], symbol=symbol))
+        pulse = chunks.pulse if chunks.is_regular else f"{chunks.pulse}*{_CHUNK}"
+        model.transform(tract.Pulse(pulse, symbol=symbol))
         feeds = _feeds(model, inputs, request)
         sinks = _sinks(model, batch_dims, request)
-    chunks = Chunking(request["pulse"], tuple(request["sizes"]), request["end"])
-    if not chunks.is_regular:
-        raise _DeclinedError(
-            "run", f"pushes of {chunks.sizes} frames; it takes pulses of {chunks.pulse} frames only"
-        )
     # The reader orders the inputs by their statements, so the extra one is found by name.
     names = _input_names(model)
     end_slot = names.index(END) if END in names else None
     with _stage("plan"):
         state = model.into_runnable().spawn_state()
     turns: list[list[Array]] = []
-    source_turns = max(-(-feed.frames // max(feed.per_turn, 1)) for feed in feeds if feed.axis >= 0)
-    limit = max([1, source_turns, *(sink.turns for sink in sinks)])
-    for turn in range(limit):
-        tensors = [feed.at(turn) for feed in feeds]
+    source_pulses = max(-(-feed.frames // max(feed.unit, 1)) for feed in feeds if feed.axis >= 0)
+    limit = max([1, source_pulses, *(sink.pulses for sink in sinks)])
+    fed = 0
+    while fed < limit:
+        pulses = turns_of.pop(0) if turns_of else 1
+        tensors = [feed.at(fed, pulses) for feed in feeds]
+        fed += pulses
         if end_slot is not None:
-            is_bound = chunks.end == "known" or any(feed.is_short(turn) for feed in feeds)
+            is_bound = chunks.end == "known" or any(feed.is_short(fed) for feed in feeds)
             shape = (2 * length, 2 * length, 0) if is_bound else _UNBOUND
             tensors.insert(end_slot, np.zeros(shape, np.float32))
         with _stage("run"):
             turns.append([_to_numpy(tensor) for tensor in state.run(tensors)])
     return _collect(turns, sinks)
+
+
+def _turns_of(chunks: Chunking) -> list[int]:
+    """Return the pulses of the turns that uneven pushes make; a symbolic pulse takes several."""
+    if chunks.is_regular:
+        return []
+    sizes = [size for size in chunks.sizes if size]
+    if any(size % chunks.pulse for size in sizes[:-1]):
+        seen = f"pushes of {chunks.sizes} frames"
+        raise _DeclinedError("run", f"{seen}; turns are whole pulses of {chunks.pulse} frames")
+    return [-(-size // chunks.pulse) for size in sizes]
+
+
+def _in_one_pulse(dim: Any) -> int:
+    """Return the frames that one pulse brings, from a number or a multiple of the symbol."""
+    return int(dim.eval({_CHUNK: 1}))
 
 
 def _feeds(model: Any, inputs: Mapping[str, Array], request: workers.Meta) -> list[_Feed]:
@@ -274,7 +355,7 @@ def _feeds(model: Any, inputs: Mapping[str, Array], request: workers.Meta) -> li
         if axis < 0 and request["end"] == "late" and _names(fact.dims(), request["symbol"]):
             seen = f'input "{name}" is fed whole and names {request["symbol"]}'
             raise _DeclinedError("run", f"late end: {seen}, which tells the end at once")
-        feeds.append(_Feed(name, array, axis, int(fact.dim(axis)) if axis >= 0 else 0))
+        feeds.append(_Feed(name, array, axis, _in_one_pulse(fact.dim(axis)) if axis >= 0 else 0))
     return feeds
 
 
@@ -292,8 +373,8 @@ def _sinks(model: Any, batch_dims: list[list[Any]], request: workers.Meta) -> li
             sinks.append(_Sink(axis, delay, 0, 0))
             continue
         frames = expected[slot] if expected else int(batch_dims[slot][axis].eval({symbol: length}))
-        per_turn = int(model.output_fact(slot).dim(axis))
-        sinks.append(_Sink(axis, delay, per_turn, max(frames, 0) + delay))
+        unit = _in_one_pulse(model.output_fact(slot).dim(axis))
+        sinks.append(_Sink(axis, delay, unit, max(frames, 0) + delay))
     return sinks
 
 

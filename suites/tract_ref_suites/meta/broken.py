@@ -347,10 +347,8 @@ def last_chunk_dropped() -> Broken:
 
     def make(old: Any) -> Any:
         def finish(self: Session) -> dict[str, Tensor]:
-            layout = self._layout()
-            for name, held in self._pending.items():
-                lead = (slice(None),) * self._axis(layout, name)
-                held[(*lead, slice(0, None))] = 0
+            for held in self._waiting().pending.values():
+                held[...] = 0
             return old(self)
 
         return finish

@@ -10,13 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, cast
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.strategies import SearchStrategy
 
 from tract_ref.approx import Array
 from tract_ref.ir.fact import Fact
@@ -29,6 +30,7 @@ from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.passes.rewrites import fold_padding, merge_siblings
 from tract_ref.stream.tables import FILL_ZERO
 from tract_ref_suites.checks import ENGINE_STREAM, OWN_LAWS, Law, laws_for
+from tract_ref_suites.checks.dims import DIM_LAWS, DimProblem
 from tract_ref_suites.checks.failure import CheckFailure, NotOffered
 from tract_ref_suites.engines.protocol import (
     Abilities,
@@ -41,13 +43,16 @@ from tract_ref_suites.engines.protocol import (
 )
 from tract_ref_suites.engines.reference import ReferenceEngine
 from tract_ref_suites.meta import broken
+from tract_ref_suites.meta.mutant import Apply, Kind, Mutant, Tried
+from tract_ref_suites.meta.mutants_dims import DIM_MUTANTS
+from tract_ref_suites.meta.mutants_graph import GRAPH_MUTANTS
+from tract_ref_suites.meta.mutants_roi import ROI_MUTANTS
+from tract_ref_suites.meta.mutants_stream import STREAM_MUTANTS
 from tract_ref_suites.problems import families
 from tract_ref_suites.problems.base import Problem
 from tract_ref_suites.problems.conv import ConvProblem
+from tract_ref_suites.strategies.dim_problems import HAND, dim_problems
 from tract_ref_suites.strategies.windows import Along
-
-Kind = Literal["rule", "kernel", "state", "output"]
-Apply = Callable[[], AbstractContextManager[object]]
 
 DRAWS = 20
 ENGINE_P1 = "P1e"
@@ -78,45 +83,46 @@ class ThroughDoor:
         return self._change(self._inner.stream(case, chunks))
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One engine broken on purpose.
+DIMS = "dims"
+"""Stem of the problems about dimensions, which are no models and have laws of their own."""
 
-    Attributes:
-        about: what is broken.
-        kind: what kind of thing is broken.
-        apply: context in which it is; it gives an engine when the answers are what is broken.
-        expected_checks: laws that must catch it.
-        problems: what it is tried on, in this order: `family/slug` of a hand problem or of a
-            strategy, or a problem.
-    """
 
-    about: str
-    kind: Kind
-    apply: Apply
-    expected_checks: frozenset[str]
-    problems: tuple[str | Problem, ...]
+def _of_dims(check: Callable[[DimProblem], None]) -> Callable[[Problem, Engine], None]:
+    return lambda problem, engine: check(cast(DimProblem, problem))
 
 
 def all_laws() -> dict[str, Law]:
     """Return the laws by id, the one for the streams of other engines under ENGINE_P1."""
     reference = ReferenceEngine()
     found = {law.id: law for law in (*OWN_LAWS, *laws_for(reference))}
-    return {**found, ENGINE_P1: replace(ENGINE_STREAM, id=ENGINE_P1)}
+    dims = {law_id: Law(law_id, _of_dims(check)) for law_id, check in DIM_LAWS.items()}
+    return {**found, ENGINE_P1: replace(ENGINE_STREAM, id=ENGINE_P1), **dims}
+
+
+def laws_of(mutant: Mutant) -> dict[str, Law]:
+    """Return the laws that can be put to the problems of a mutant."""
+    about_dims = mutant.kind == DIMS
+    return {law_id: law for law_id, law in all_laws().items() if (law_id in DIM_LAWS) == about_dims}
 
 
 @cache
-def examples(slug: str) -> tuple[Problem, ...]:
+def examples(slug: str) -> tuple[Tried, ...]:
     """Return one hand problem, or the first draws of a strategy under a fixed seed.
 
     Raises:
         LookupError: the family has neither a problem nor a strategy of that name.
     """
     stem, _, name = slug.partition("/")
+    if stem == DIMS:
+        return (HAND[name],) if name in HAND else _drawn(dim_problems())
     family = families()[stem]
     if name in family.hand:
         return (family.hand[name],)
-    found: list[Problem] = []
+    return _drawn(family.strategies[name]())
+
+
+def _drawn(strategy: SearchStrategy[Any]) -> tuple[Tried, ...]:
+    found: list[Tried] = []
 
     @seed(0)
     @settings(
@@ -126,15 +132,15 @@ def examples(slug: str) -> tuple[Problem, ...]:
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
-    @given(family.strategies[name]())
-    def collect(problem: Problem) -> None:
+    @given(strategy)
+    def collect(problem: Tried) -> None:
         found.append(problem)
 
     collect()
     return tuple(found)
 
 
-def problems_of(mutant: Mutant) -> Iterator[Problem]:
+def problems_of(mutant: Mutant) -> Iterator[Tried]:
     """Yield the problems that a mutant is tried on."""
     for source in mutant.problems:
         if isinstance(source, str):
@@ -143,10 +149,10 @@ def problems_of(mutant: Mutant) -> Iterator[Problem]:
             yield source
 
 
-def fails(law: Law, problem: Problem, engine: Engine) -> bool:
+def fails(law: Law, problem: Tried, engine: Engine) -> bool:
     """Say whether a law does not hold; a question that cannot be put does not fail."""
     try:
-        law.check(problem, engine)
+        law.check(cast(Problem, problem), engine)
     except CheckFailure:
         return True
     except NotOffered:
@@ -155,7 +161,7 @@ def fails(law: Law, problem: Problem, engine: Engine) -> bool:
 
 
 @cache
-def _sound(law_id: str, problem: Problem) -> bool:
+def _sound(law_id: str, problem: Tried) -> bool:
     return not fails(all_laws()[law_id], problem, ReferenceEngine())
 
 
@@ -165,7 +171,7 @@ def needed(mutant: Mutant, law: Law) -> int | None:
     Only an example on which the sound engine passes counts: elsewhere the law says nothing.
     """
     for count, problem in enumerate(problems_of(mutant), start=1):
-        if law.streams and not problem.pulses:
+        if law.streams and not cast(Problem, problem).pulses:
             continue
         # The sound engine first: what it leaves in a cache must not come from the mutant.
         if not _sound(law.id, problem):
@@ -436,13 +442,17 @@ MUTANTS: dict[str, Mutant] = {
     "always-zero": _mutant(
         "output", "every answer is zero", _outputs(np.zeros_like), "P10 P1e", *_CONV
     ),
+    **DIM_MUTANTS,
+    **STREAM_MUTANTS,
+    **GRAPH_MUTANTS,
+    **ROI_MUTANTS,
 }  # fmt: skip
 
 
 def main(arguments: list[str]) -> None:
     """Write the whole table to a file, or print it."""
     rows = {
-        name: {law_id: needed(mutant, law) for law_id, law in all_laws().items()}
+        name: {law_id: needed(mutant, law) for law_id, law in laws_of(mutant).items()}
         for name, mutant in MUTANTS.items()
     }
     text = table(rows) + "\n"

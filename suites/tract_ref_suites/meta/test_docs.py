@@ -13,7 +13,7 @@ import tract_ref
 
 PACKAGE = Path(tract_ref.__file__).parent
 ROOT = PACKAGE.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/findings.md")
 # Made by a run, or by whoever adds what the text speaks of.
 _MADE_LATER = re.compile(r"[<>*…]|^found/|^io\.npz$|^\.venv|NNN|^case\.toml$|^graph\.nnef$")
 _PATH = re.compile(r"^(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|nnef)$|^(?:[\w.-]+/)+$|^\.ci/run$")

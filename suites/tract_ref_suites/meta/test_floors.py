@@ -47,7 +47,7 @@ FLOORS = {
 }
 # Drivers reach ops through the tables; these two families are part of every pulsified model, and
 # the window verb slices.
-NAMED_BY_DRIVERS = {"ops.structure", "ops.buffer", "ops.slicing"}
+NAMED_BY_DRIVERS = {"ops.structure", "ops.buffer", "ops.repeat", "ops.slicing"}
 MAY_NAME_ANY_OP = ("passes.rewrites", "onnx_io.recipes", "nnef.recipes")
 BANNED = {"hypothesis", "pytest", "sympy", "tract", "tract_ref_suites"}
 

@@ -1,7 +1,9 @@
 """The problem families: every module of this folder that is not a helper, found by its file.
 
-A family is called after the file in `ops/` that it asks about. Two are about no single file:
-`graphs`, whole networks, and `onnx_models`, imported ones, which engines that read only ONNX judge.
+A family is called after the file in `ops/` that it asks about. Some are about no single file:
+`chains`, `graphs` and `unets`, whole networks; `masks`, what models compute from positions;
+`spec_pulse`, the written strategies and units of spec/pulse.md 6; `onnx_models` and `onnx_more`,
+imported ones, which engines that read only ONNX judge.
 """
 
 from __future__ import annotations

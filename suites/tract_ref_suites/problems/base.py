@@ -91,6 +91,11 @@ class Problem(ABC):
         return None
 
     @property
+    def sizes_found(self) -> Mapping[str, int]:
+        """Values of the symbols that only running tells."""
+        return {}
+
+    @property
     def loose(self) -> str:
         """Why a smaller delay or field would do than v1 takes; empty when both are the least."""
         return ""

@@ -1,4 +1,4 @@
-"""State ops of a pulsed model in their first turn: Delay and PulsePad."""
+"""State ops of a pulsed model in their first turn: Delay, PulsePad and PulseMask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tract_ref.dim import sym
 from tract_ref.errors import InvalidModel, Refused
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
-from tract_ref.ops.buffer import Delay, PulsePad
+from tract_ref.ops.buffer import Delay, PulseMask, PulsePad
 from tract_ref_suites.problems.base import (
     SYMBOL,
     ErrorCase,
@@ -101,6 +101,50 @@ class PadTurn(Streamed):
         return "exact"
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskTurn(Streamed):
+    """One turn of a PulseMask whose stream ends `rest` frames before the turn does.
+
+    Attributes:
+        begin: raw index of the first frame that is kept.
+        rest: frames of the turn after the last one.
+    """
+
+    family = "buffer"
+    op = "PulseMask"
+    begin: int
+    rest: int
+
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
+        return model.wire("op", PulseMask(self.axis, self.begin, S - self.rest, -1), (wire,))[0]
+
+    def oracle(self, data: Array) -> Array:
+        out = data.copy()
+        for index in np.ndindex(*data.shape):
+            if not self.begin <= index[self.axis] < data.shape[self.axis] - self.rest:
+                out[index] = -1
+        return out
+
+    @property
+    def oracle_approx(self) -> str:
+        return "exact"
+
+
+@st.composite
+def mask_turns(draw: st.DrawFn) -> MaskTurn:
+    """Draw one turn of a PulseMask; it may keep nothing."""
+    axis = draw(st.integers(0, 1))
+    return MaskTurn(
+        shape=placed(draw(sizes(2)), axis, draw(st.integers(0, 6))),
+        axis=axis,
+        sizes=(),
+        begin=draw(st.integers(0, 4)),
+        rest=draw(st.integers(0, 4)),
+        values=draw(values()),
+        dtype=draw(st.sampled_from(["f4", "i8"])),
+    )
+
+
 @st.composite
 def delay_turns(draw: st.DrawFn) -> DelayTurn:
     """Draw one turn of a Delay."""
@@ -133,7 +177,11 @@ def pad_turns(draw: st.DrawFn) -> PadTurn:
     )
 
 
-STRATEGIES = {"Delay-turn": delay_turns, "PulsePad-turn": pad_turns}
+STRATEGIES = {
+    "Delay-turn": delay_turns,
+    "PulsePad-turn": pad_turns,
+    "PulseMask-turn": mask_turns,
+}
 
 
 def _delay(delay: int, overlap: int) -> DelayTurn:
@@ -150,6 +198,7 @@ HAND: dict[str, Problem] = {
     "PulsePad-edge": PadTurn(
         shape=(8,), axis=0, sizes=(), pair=(2, 3), begin=2, rest=1, mode="edge"
     ),
+    "PulseMask-both-ends": MaskTurn(shape=(8,), axis=0, sizes=(), begin=2, rest=1),
 }
 
 
@@ -173,6 +222,9 @@ def _invalid(op: Op, starts: str) -> ErrorCase:
 ERRORS: dict[str, ErrorCase] = {
     "Delay-state": _state(Delay(0, 1, 0)),
     "PulsePad-state": _state(_pad(0, "constant")),
+    "PulseMask-state": _state(PulseMask(0, 0, S, 0.0)),
+    "PulseMask-axis": _invalid(PulseMask(1, 0, S, 0.0), "axis=1, begin=0 for S,f32"),
+    "PulseMask-begin": _invalid(PulseMask(0, -1, S, 0.0), "axis=0, begin=-1 for S,f32"),
     "Delay-axis": _invalid(Delay(1, 1, 0), "Delay: axis, delay and overlap do not fit S,f32"),
     "Delay-negative": _invalid(Delay(0, -1, 0), "Delay: axis, delay and overlap do not fit"),
     "Delay-negative-overlap": _invalid(Delay(0, 1, -1), "Delay: axis, delay and overlap do not"),

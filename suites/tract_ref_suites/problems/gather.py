@@ -1,4 +1,4 @@
-"""Rows looked up by index: streams of indices, and positions of streams."""
+"""Rows looked up by index or by distance: streams of indices, and positions of streams."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from tract_ref.approx import Array
 from tract_ref.errors import EvalError, InvalidModel, Refused
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
-from tract_ref.ops.gather import Gather, GatherElements, GatherNd
+from tract_ref.nnef.writer import model_files
+from tract_ref.ops.axes import Reshape
+from tract_ref.ops.gather import DiagGather, Gather, GatherElements, GatherNd
+from tract_ref.ops.padding import Pad
+from tract_ref.ops.slicing import Slice
 from tract_ref.runtime.plan import Plan
 from tract_ref_suites.problems.base import (
     ErrorCase,
@@ -176,12 +180,98 @@ def elements_problems(draw: st.DrawFn, *, nd: bool) -> ElementsProblem:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiagProblem(Streamed):
+    """Rows of scores by distance become rows by position; the stream is another axis.
+
+    Attributes:
+        offset: column of the data on the diagonal.
+        columns: columns of the output.
+    """
+
+    family = "gather"
+    op = "DiagGather"
+    offset: int
+    columns: int
+
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
+        return model.wire("op", DiagGather(self.offset, self.columns), (wire,))[0]
+
+    def oracle(self, data: Array) -> Array:
+        out = np.zeros((*data.shape[:-1], self.columns), data.dtype)
+        for index in np.ndindex(*out.shape):
+            column = self.offset + index[-1] - index[-2]
+            if 0 <= column < data.shape[-1]:
+                out[index] = data[(*index[:-1], column)]
+        return out
+
+    @property
+    def oracle_approx(self) -> str:
+        return "exact"
+
+    @property
+    def loose(self) -> str:
+        return super().loose or "the last two axes decide whether anything of a frame is read"
+
+    def least_delay(self, pulse: int) -> int | None:
+        return self.crop[0]
+
+
+@st.composite
+def diag_problems(draw: st.DrawFn) -> DiagProblem:
+    """Draw scores; the diagonal may stand outside of them."""
+    axis = draw(st.integers(0, 1))
+    pulse = draw(pulses())
+    crop = draw(crops())
+    length = draw(lengths(pulse[0], field=sum(crop)))
+    return DiagProblem(
+        shape=placed(draw(sizes(4, most=4)), axis, length),
+        axis=axis,
+        sizes=pulse,
+        crop=crop,
+        offset=draw(st.integers(-2, 5)),
+        columns=draw(st.integers(0, 5)),
+        values=draw(values(palettes=("integers", "special"))),
+        dtype=draw(st.sampled_from(["f4", "i4", "b1"])),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkewProblem(DiagProblem):
+    """The five ops that DiagGather stands for: pad, reshape, drop a row, reshape, keep columns."""
+
+    @property
+    def rows(self) -> int:
+        """Rows T of T by 2*T - 1 scores."""
+        return self.shape[-2]
+
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
+        rows = self.rows
+        chain: tuple[Op, ...] = (
+            Pad(((0, 0), (0, 0), (1, 0)), "constant", 0.0),
+            Reshape(1, (rows, 2 * rows), (2 * rows, rows)),
+            Slice(1, 1, 2 * rows),
+            Reshape(1, (2 * rows - 1, rows), (rows, 2 * rows - 1)),
+            Slice(2, 0, rows),
+        )
+        for number, op in enumerate(chain):
+            (wire,) = model.wire(f"skew{number}", op, (wire,))
+        return wire
+
+
 STRATEGIES = {
     "GatherElements": lambda: elements_problems(nd=False),
     "GatherNd": lambda: elements_problems(nd=True),
     "Gather-lookup": lambda: gather_problems(lookup=True),
     "Gather-positions": lambda: gather_problems(lookup=False),
+    "DiagGather": diag_problems,
 }
+
+
+def _skew(rows: int) -> SkewProblem:
+    return SkewProblem(
+        shape=(5, rows, 2 * rows - 1), axis=0, sizes=(2,), offset=rows - 1, columns=rows
+    )
 
 
 def _lookup(length: int, pulses_: tuple[int, ...], front: int = 0) -> GatherProblem:
@@ -202,6 +292,10 @@ def _elements(length: int, pulses_: tuple[int, ...], **rest: object) -> Elements
 
 
 HAND: dict[str, Problem] = {
+    "DiagGather-skew-of-1": _skew(1),
+    "DiagGather-skew-of-4": _skew(4),
+    "DiagGather-skew-of-7": _skew(7),
+    "DiagGather-outside": DiagProblem(shape=(3, 2, 3), axis=0, sizes=(1,), offset=9, columns=2),
     "GatherElements-table": _elements(7, (2, 3), crop=(1, 1)),
     "GatherElements-empty-stream": _elements(0, (2,)),
     "GatherNd-table": _elements(7, (2, 3), nd=True, crop=(1, 1)),
@@ -254,6 +348,24 @@ ERRORS: dict[str, ErrorCase] = {
         pulsing(lambda: single(Gather(0), *facts("S,2,f32", "3,i64"))),
         Refused,
         'pulsify v1: node "op" (Gather): takes positions of the stream axis 0 by index',
+    ),
+    "DiagGather-rows-stream": ErrorCase(
+        pulsing(lambda: single(DiagGather(2, 3), *facts("1,S,5,f32"))),
+        Refused,
+        'pulsify v1: node "op" (DiagGather): its rows stream (axis 1)',
+    ),
+    "DiagGather-distances-stream": ErrorCase(
+        pulsing(lambda: single(DiagGather(2, 3), *facts("1,5,S,f32"))),
+        Refused,
+        'pulsify v1: node "op" (DiagGather): its distances stream (axis 2)',
+    ),
+    "DiagGather-rank": _invalid(DiagGather(0, 3), "columns=3 for data S,f32", "S,f32"),
+    "DiagGather-columns": _invalid(DiagGather(0, -1), "columns=-1 for data", "1,S,f32"),
+    "DiagGather-in-nnef": ErrorCase(
+        lambda: model_files(single(DiagGather(0, 3), *facts("2,3,f32"))),
+        Refused,
+        'write: node "op" (DiagGather): has no NNEF operator',
+        refusal="NNEF dump:DiagGather",
     ),
     "Gather-out-of-range": ErrorCase(
         _out_of_range, EvalError, 'run: node "op" (Gather): index 3 of axis 0'

@@ -37,7 +37,7 @@ def interpret(dag: Dag, data: Array) -> Array:
     common = dag.common(data.shape[1])
     branches = []
     for branch in dag.branches:
-        made = _run(branch.steps, data)
+        made = run_steps(branch.steps, data)
         branches.append(made[:, branch.offset : branch.offset + common])
     if dag.merge == "add":
         merged = np.zeros_like(branches[0])
@@ -49,12 +49,15 @@ def interpret(dag: Dag, data: Array) -> Array:
         merged = branches[-1].copy()
         chosen = branches[0] > 0
         merged[chosen] = branches[1][chosen]
-    return _run(dag.tail, merged)
+    return run_steps(dag.tail, merged)
 
 
-def _run(steps: tuple[Step, ...], data: Array) -> Array:
-    for step in steps:
-        data = _STEPS.get(step.kind, _pointwise)(step, data)
+def run_steps(steps: tuple[Step, ...], data: Array) -> Array:
+    """Run ops one after the other over whole data [channels, frames]."""
+    # A maximum of padding only is an infinity, and infinities of both signs add up to NaN.
+    with np.errstate(invalid="ignore"):
+        for step in steps:
+            data = _STEPS.get(step.kind, _pointwise)(step, data)
     return data
 
 
@@ -97,6 +100,11 @@ def _pad(step: Step, data: Array) -> Array:
     return np.hstack([front, data, back])
 
 
+def _concat(step: Step, data: Array) -> Array:
+    front, back = step.around(data.shape[0])
+    return np.hstack([front, data, back])
+
+
 def _sample(step: Step, data: Array) -> Array:
     return data[:, [i for i in range(step.modulo, data.shape[1]) if _is_kept(step, i)]]
 
@@ -119,6 +127,7 @@ _STEPS = {
     "sumpool": _sum_pool,
     "crop": _crop,
     "pad": _pad,
+    "concat": _concat,
     "sample": _sample,
 }
 

@@ -106,7 +106,7 @@ HAND: dict[str, Problem] = {
 }
 
 
-def _reading(operator: str, *rest: str, opset: int = 17, **attributes: Any) -> Callable[[], object]:
+def reading(operator: str, *rest: str, opset: int = 17, **attributes: Any) -> Callable[[], object]:
     """Return the attempt to read one node `n` of x [1, 2, S] and constants."""
     made = node(operator, ["x", *rest], ["y"], name="n", **attributes)
     return lambda: _read(made, opset)
@@ -131,89 +131,102 @@ def _error(error: type[TractRefError], attempt: Callable[[], object], starts: st
     return ErrorCase(attempt, error, starts)
 
 
+_QUANTISED = (
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv"),
+    *("QLinearMatMul", "ConvInteger", "MatMulInteger"),
+)
 _REFUSED = "read: node "
 _BROKEN = "model.onnx: read: node "
 
 ERRORS: dict[str, ErrorCase] = {
     "Det-not-read": _error(
-        Refused, _reading("Det"), f"{_REFUSED}\"n\" (Det): operator 'Det' of the domain 'ai.onnx'"
+        Refused, reading("Det"), f"{_REFUSED}\"n\" (Det): operator 'Det' of the domain 'ai.onnx'"
     ),
     "Unknown-not-read": _error(
         Refused,
-        _reading("NoSuchOp"),
+        reading("NoSuchOp"),
         f"{_REFUSED}\"n\" (NoSuchOp): operator 'NoSuchOp' of the domain 'ai.onnx', opset 17, is",
     ),
     "LpPool-refused": ErrorCase(
-        _reading("LpPool", kernel_shape=[2]),
+        reading("LpPool", kernel_shape=[2]),
         Refused,
         f'{_REFUSED}"n" (LpPool): pools by a p-norm',
         refusal="ONNX import:LpPool",
     ),
     "Hardmax-refused": ErrorCase(
-        _reading("Hardmax"),
+        reading("Hardmax"),
         Refused,
         f'{_REFUSED}"n" (Hardmax): Hardmax is not read',
         refusal="ONNX import:Hardmax",
     ),
+    **{
+        f"{operator}-quantised": ErrorCase(
+            reading(operator),
+            Refused,
+            f'{_REFUSED}"n" ({operator}): is quantised arithmetic, which is not read; export the',
+            refusal=f"ONNX import:{operator}",
+        )
+        for operator in _QUANTISED
+    },
     "Relu-attribute": _error(
-        Refused, _reading("Relu", slope=0.5), f"{_REFUSED}\"n\" (Relu): the attribute 'slope'=0.5"
+        Refused, reading("Relu", slope=0.5), f"{_REFUSED}\"n\" (Relu): the attribute 'slope'=0.5"
     ),
     "MaxPool-storage-order": _error(
         Refused,
-        _reading("MaxPool", kernel_shape=[2], storage_order=1),
+        reading("MaxPool", kernel_shape=[2], storage_order=1),
         f'{_REFUSED}"n" (MaxPool): storage_order=1',
     ),
     "Pad-wrap": _error(
         Refused,
-        _reading("Pad", "i", mode="wrap", opset=20),
+        reading("Pad", "i", mode="wrap", opset=20),
         f"{_REFUSED}\"n\" (Pad): mode='wrap'; use one of",
     ),
     "Conv-auto-pad": _error(
         MalformedFile,
-        _reading("Conv", "w", auto_pad="SAME"),
+        reading("Conv", "w", auto_pad="SAME"),
         f"{_BROKEN}\"n\" (Conv): auto_pad='SAME'",
     ),
     "Conv-auto-pad-kind": _error(
         MalformedFile,
-        _reading("Conv", "w", auto_pad=3),
+        reading("Conv", "w", auto_pad=3),
         f"{_BROKEN}\"n\" (Conv): the attribute 'auto_pad' is INT; it must be STRING",
     ),
     "Conv-kernel-shape": _error(
         MalformedFile,
-        _reading("Conv", "w", kernel_shape=[5]),
+        reading("Conv", "w", kernel_shape=[5]),
         f'{_BROKEN}"n" (Conv): kernel_shape=[5] where W is 4,2,3,f32',
     ),
     "Conv-pads": _error(
-        MalformedFile, _reading("Conv", "w", pads=[1]), f'{_BROKEN}"n" (Conv): pads=[1], strides='
+        MalformedFile, reading("Conv", "w", pads=[1]), f'{_BROKEN}"n" (Conv): pads=[1], strides='
     ),
     "Conv-group": _error(
-        InvalidModel, _reading("Conv", "w", group=2), f'{_REFUSED}"n" (Conv): 2 channels where'
+        InvalidModel, reading("Conv", "w", group=2), f'{_REFUSED}"n" (Conv): 2 channels where'
     ),
     "MaxPool-no-kernel": _error(
         MalformedFile,
-        _reading("MaxPool"),
+        reading("MaxPool"),
         f"{_BROKEN}\"n\" (MaxPool): the attribute 'kernel_shape' is missing",
     ),
     "Transpose-perm": _error(
         MalformedFile,
-        _reading("Transpose", perm=[0, 0, 1]),
+        reading("Transpose", perm=[0, 0, 1]),
         f'{_BROKEN}"n" (Transpose): perm=[0, 0, 1] is not a permutation of 3 axes',
     ),
     "Softmax-axis": _error(
         MalformedFile,
-        _reading("Softmax", axis=3),
+        reading("Softmax", axis=3),
         f'{_BROKEN}"n" (Softmax): axis=3 of a tensor of 3 axes',
     ),
     "Squeeze-axes": _error(
-        MalformedFile, _reading("Squeeze", "i"), f'{_BROKEN}"n" (Squeeze): axes=[9] for a rank of 3'
+        MalformedFile, reading("Squeeze", "i"), f'{_BROKEN}"n" (Squeeze): axes=[9] for a rank of 3'
     ),
     "Gemm-rank": _error(
         MalformedFile,
-        _reading("Gemm", "b"),
+        reading("Gemm", "b"),
         f'{_BROKEN}"n" (Gemm): Gemm of 1,2,S,f32 and 3,f32; both are matrices',
     ),
-    "Mod-floats": _error(MalformedFile, _reading("Mod", "b"), f'{_BROKEN}"n" (Mod): fmod=0 of f32'),
+    "Mod-floats": _error(MalformedFile, reading("Mod", "b"), f'{_BROKEN}"n" (Mod): fmod=0 of f32'),
     "Relu-arity": _error(
-        MalformedFile, _reading("Relu", "w"), f'{_BROKEN}"n" (Relu): it has 2 inputs; the operator'
+        MalformedFile, reading("Relu", "w"), f'{_BROKEN}"n" (Relu): it has 2 inputs; the operator'
     ),
 }

@@ -11,12 +11,15 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tract_ref.approx import Array
+from tract_ref.dim import sym
 from tract_ref.errors import InvalidModel, Refused
+from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ops.pool import MaxPool, PoolMean, SumPool
 from tract_ref.stream.window import SameUpper, Valid, WindowSpec, explicit
 from tract_ref_suites.problems.base import (
+    SYMBOL,
     ErrorCase,
     Problem,
     Streamed,
@@ -163,6 +166,51 @@ def pool_problems(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SameProblem(PoolProblem):
+    """SAME padding with a stride, over a stream of stride*S + rest frames: the padding is known.
+
+    Attributes:
+        rest: frames of the stream beyond whole strides.
+    """
+
+    rest: int = 0
+
+    @property
+    def length(self) -> int:
+        return (self.shape[self.axis] - self.rest) // self.along[0].stride
+
+    @property
+    def fact(self) -> Fact:
+        dim = sym(SYMBOL) * self.along[0].stride + self.rest
+        return Fact(np.dtype(self.dtype), (*self.shape[: self.axis], dim))
+
+    def least_delay(self, pulse: int) -> int | None:
+        window = self.along[0]
+        before, _ = window.pads(window.stride * 9 + self.rest)
+        return max(0, -(-(window.field + 1 - window.stride - before) // window.stride))
+
+
+@st.composite
+def same_problems(draw: st.DrawFn) -> SameProblem:
+    """Draw SAME padding with a stride over whole strides and a rest."""
+    stride = draw(st.integers(2, 3))
+    rest = draw(st.integers(0, stride - 1))
+    along = Along(draw(st.integers(1, 4)), stride, 1, draw(st.sampled_from(["upper", "lower"])))
+    sizes = draw(pulses())
+    kind = draw(st.sampled_from(["max", "sum", "mean"]))
+    return SameProblem(
+        shape=(1, 1, stride * draw(lengths(sizes[0], field=along.field)) + rest),
+        axis=2,
+        sizes=sizes,
+        along=(along,),
+        kind=kind,
+        counted=draw(st.booleans()),
+        values=draw(values()),
+        rest=rest,
+    )
+
+
 @st.composite
 def delay_plus_pool(draw: st.DrawFn) -> PoolProblem:
     """Draw spec/pulse.md 6.6: slice(delay..S), then a max pool; window, stride 1..4, delay 0..5."""
@@ -185,6 +233,7 @@ STRATEGIES = {
     "MaxPool-2d": lambda: pool_problems(spatial=2),
     "MaxPool-off-axis": lambda: pool_problems(off_axis=True),
     "MaxPool-after-delay": delay_plus_pool,
+    "MaxPool-same": same_problems,
     "SumPool-sum": lambda: pool_problems(kind="sum"),
     "SumPool-mean": lambda: pool_problems(kind="mean"),
     "SumPool-mean-2d": lambda: pool_problems(kind="mean", spatial=2),
@@ -260,6 +309,9 @@ HAND: dict[str, Problem] = {
     "MaxPool-long-overlap-3": _unit(3, 2, 0, 2, 3, None),
     "MaxPool-pad-right": _unit(2, 1, 0, 1, 2, (0, 1)),
     "MaxPool-pad-right-2": _unit(3, 2, 1, 2, 2, (0, 1)),
+    "MaxPool-same-of-whole-strides": SameProblem(
+        shape=(1, 1, 10), axis=2, sizes=(1, 4), along=(Along(3, 2, 1, "upper"),)
+    ),
     "SumPool-mean-ignores-padding": _line(7, (1, 3), Along(3, 1, 1, (1, 1)), kind="mean"),
     "SumPool-mean-counts-padding": _line(
         7, (1, 3), Along(3, 1, 1, (2, 2)), kind="mean", counted=True
@@ -293,6 +345,10 @@ ERRORS: dict[str, ErrorCase] = {
     "MaxPool-stride": _refused(MaxPool(_window(3, 3)), "pulse=4 brings 4 frames on axis 2, not a"),
     "MaxPool-same-stride": _refused(MaxPool(_SAME), "SAME padding with stride=2"),
     "SumPool-same-stride": _refused(SumPool(_SAME, False, True), "SAME padding with stride=2"),
+    "SumPool-counted-ceil-behind": _refused(
+        SumPool(WindowSpec((2,), (2,), (1,), (explicit(0, 1, ceil=True),)), True, True),
+        "counted padding in ceil mode on the stream axis",
+    ),
     "SumPool-counted-ceil": _refused(
         SumPool(_CEIL, True, True), "counted padding in ceil mode on the stream axis"
     ),

@@ -54,9 +54,7 @@ class ScatterProblem(Streamed):
     on: int | None = None
     rows: tuple[tuple[int, ...], ...] = ()
 
-    def model(self) -> Model:
-        model = Model()
-        wire = model.add_source("x", self.fact)
+    def apply(self, model: Model, wire: Outlet) -> Outlet:
         fact = self.fact
         fact = fact if self.on is not None else fact.with_shape(self._slices(fact.shape))
         updates = model.add_source("u", fact)
@@ -68,8 +66,7 @@ class ScatterProblem(Streamed):
             indices = model.add_source("i", facts("1,i64")[0].with_shape(self.fact.shape))
             wires = (wire, indices, updates)
             op = ScatterElements(self.on, self.reduction)
-        model.set_outputs(model.wire("op", op, wires), ["y"])
-        return model
+        return model.wire("op", op, wires)[0]
 
     def _slices(self, shape: tuple[_D, ...]) -> tuple[_D | int, ...]:
         """Return the shape of the updates of ScatterNd."""
@@ -83,27 +80,21 @@ class ScatterProblem(Streamed):
         rows = np.random.default_rng(self.values.seed).integers(-size, max(size, 1), self.shape)
         return given | {"i": rows, "u": self.values.array(self.shape, self.dtype, salt=1)}
 
-    def apply(self, model: Model, wire: Outlet) -> Outlet:
-        raise NotImplementedError
-
-    def expected(self) -> dict[str, Array]:
+    def oracle(self, data: Array) -> Array:
         given = self.inputs()
-        out, updates = given["x"].copy(), given["u"]
+        out, updates = data.copy(), given["u"]
         fold = _FOLDS[self.reduction]
         if self.on is None:
             for number, row in enumerate(self.rows):
                 for rest in np.ndindex(*updates.shape[1:]):
                     place = (*row, *rest)
                     out[place] = fold(out[place], updates[(number, *rest)])
-            return {"y": out}
+            return out
         for index in np.ndindex(*updates.shape):
             row = int(given["i"][index]) % out.shape[self.on]
             place = (*index[: self.on], row, *index[self.on + 1 :])
             out[place] = fold(out[place], updates[index])
-        return {"y": out}
-
-    def oracle(self, data: Array) -> Array:
-        raise NotImplementedError
+        return out
 
     @property
     def oracle_approx(self) -> str:

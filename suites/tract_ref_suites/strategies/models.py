@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from hypothesis import strategies as st
 
+from tract_ref.approx import Array
 from tract_ref.dim import Dim, dim_max, sym
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Outlet
@@ -24,7 +25,7 @@ from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.unary import Abs, Neg, Sign
 from tract_ref_suites.problems.base import SYMBOL, small_integers
-from tract_ref_suites.strategies.windows import Along, window_spec
+from tract_ref_suites.strategies.windows import Along, IntOrArray, window_spec
 
 CHANNELS = 2
 MAX_BRANCHES = 4
@@ -41,11 +42,12 @@ class Step:
     """One op of a chain along the stream.
 
     Attributes:
-        kind: `conv`, `maxpool`, `sumpool`, `crop`, `pad`, `sample` or the name of a unary op.
+        kind: `conv`, `maxpool`, `sumpool`, `crop`, `pad`, `concat`, `sample` or the name of a
+            unary op.
         along: windows of a convolution or pool.
-        pair: frames that a crop drops, or that a pad adds, before and after.
+        pair: frames that a crop drops, or that a pad or a concat adds, before and after.
         modulo: first frame that a sample keeps; its stride is that of `along`.
-        seed: of the weights of a convolution.
+        seed: of the weights of a convolution, and of the frames of a concat.
     """
 
     kind: str
@@ -59,20 +61,28 @@ class Step:
         """Frames that come in per frame that goes out."""
         return self.along.stride
 
-    def frames(self, n: int) -> int:
-        """Return how many frames come out of n frames."""
-        if self.kind == "crop":
-            return max(0, n - sum(self.pair))
-        if self.kind == "pad":
+    def frames(self, n: IntOrArray) -> IntOrArray:
+        """Return how many frames come out of n frames, or of each of many n."""
+        if self.kind in ("pad", "concat"):
             return n + sum(self.pair)
-        if self.kind == "sample":
-            return len(range(self.modulo, n, self.stride))
-        return n if self.kind in UNARY else len(self.along.starts(n))
+        if self.kind in UNARY:
+            return n
+        if self.kind not in ("crop", "sample"):
+            return self.along.count(n)
+        lost = sum(self.pair) if self.kind == "crop" else self.modulo
+        frames = -((lost - n) // self.stride)
+        return frames * (frames > 0)
 
     def weights(self, channels: int) -> np.ndarray:
         """Return the kernel of a convolution of as many channels."""
         kernel = small_integers(self.seed, (channels, channels, self.along.kernel), "f8")
         return np.clip(kernel, -2, 2)
+
+    def around(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frames [channels, frames] that a concat puts before and after."""
+        before, after = self.pair
+        drawn = small_integers(self.seed, (channels, before + after), "f8")
+        return drawn[:, :before], drawn[:, before:]
 
 
 @dataclass(frozen=True)
@@ -121,8 +131,8 @@ class Dag:
         return next((n for n in range(_LONG) if frames_of(self.tail, self.common(n))), _LONG)
 
 
-def frames_of(steps: tuple[Step, ...], n: int) -> int:
-    """Return how many frames come out of a chain."""
+def frames_of(steps: tuple[Step, ...], n: IntOrArray) -> IntOrArray:
+    """Return how many frames come out of a chain, for n frames or for each of many n."""
     for step in steps:
         n = step.frames(n)
     return n
@@ -136,15 +146,16 @@ def build(dag: Dag) -> Model:
     common: Dim = dim_max(0, (sym(SYMBOL) - dag.dropped) // dag.rate)
     wires: list[Outlet] = []
     for number, branch in enumerate(dag.branches):
-        wire = _chain(model, f"b{number}", branch.steps, x)
+        wire = add_chain(model, f"b{number}", branch.steps, x)
         crop = Slice(_AXIS, branch.offset, common + branch.offset, exact=True)
         wires += model.wire(f"b{number}.common", crop, (wire,))
     merged = MERGES[dag.merge](model, wires)
-    model.set_outputs([_chain(model, "tail", dag.tail, merged)], ["y"])
+    model.set_outputs([add_chain(model, "tail", dag.tail, merged)], ["y"])
     return model
 
 
-def _chain(model: Model, name: str, steps: tuple[Step, ...], wire: Outlet) -> Outlet:
+def add_chain(model: Model, name: str, steps: tuple[Step, ...], wire: Outlet) -> Outlet:
+    """Wire ops one after the other along the last axis of a wire [1, channels, frames]."""
     for number, step in enumerate(steps):
         (wire,) = _step(model, f"{name}.{number}.{step.kind}", step, wire)
     return wire
@@ -158,6 +169,13 @@ def _step(model: Model, name: str, step: Step, wire: Outlet) -> tuple[Outlet, ..
         assert isinstance(channels, int)
         kernel = model.add_const(f"{name}.kernel", step.weights(channels))
         return model.wire(name, Conv(window, 1), (wire, kernel))
+    if step.kind == "concat":
+        channels = fact.shape[1]
+        assert isinstance(channels, int)
+        front, back = step.around(channels)
+        before = model.add_const(f"{name}.before", front[None])
+        after = model.add_const(f"{name}.after", back[None])
+        return model.wire(name, Concat(_AXIS), (before, wire, after))
     op: Op
     match step.kind:
         case "maxpool":
@@ -244,13 +262,21 @@ def dags(draw: st.DrawFn) -> Dag:
 
 def smallest_drop(branches: tuple[Branch, ...], rate: int) -> int:
     """Return the smallest drop so that every branch has the common length, whatever S is."""
-    have = {
-        n: min(frames_of(branch.steps, n) - branch.offset for branch in branches)
-        for n in range(_LONG)
-    }
+    lengths = np.arange(_LONG)
+    have = [frames_of(branch.steps, lengths) - branch.offset for branch in branches]
+    return least_drop(np.min(have, axis=0), rate)
+
+
+def least_drop(have: Array, rate: int) -> int:
+    """Return the least drop with (n - drop) // rate <= have[n] for every n of 0, 1, 2, ..
+
+    Args:
+        have: frames that there are for n source frames; what is below 0 counts as 0.
+        rate: source frames per frame.
+    """
     dropped = 0
-    for n, frames in have.items():
-        # The least drop with (n - drop) // rate <= frames, where any frame is asked for.
+    for n, frames in enumerate(have.tolist()):
+        # The least drop that asks for no more than there is, where any frame is asked for.
         if (n - dropped) // rate > max(frames, 0):
             dropped = n + 1 - rate * (max(frames, 0) + 1)
     return dropped

@@ -19,6 +19,10 @@ UNARY: dict[str, tuple[tuple[tuple[str, Attribute], ...], ...]] = {
     "Elu": ((), (("alpha", 0.5),)),
     "Selu": ((), (("alpha", 0.5), ("gamma", 2.0))),
     "Gelu": ((), (("approximate", "tanh"),)),
+    **dict.fromkeys(("Softsign", "Mish"), ((),)),
+    "Celu": ((), (("alpha", 0.5),)),
+    "ThresholdedRelu": ((), (("alpha", -0.5),)),
+    "Shrink": ((), (("bias", 0.25), ("lambd", 1.5))),
 }
 
 FLOATS, INTEGERS = ("f4", "f8"), ("i4", "i8")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 from hypothesis import strategies as st
 
+from tract_ref.approx import Array
 from tract_ref.stream.window import Padding, SameLower, SameUpper, Valid, WindowSpec, explicit
+
+IntOrArray = TypeVar("IntOrArray", int, Array)
 
 MAX_KERNEL = 4
 MAX_STRIDE = 3
@@ -61,6 +66,18 @@ class Along:
             if not fits:
                 return found
             found.append(at - before)
+
+    def count(self, n: IntOrArray) -> IntOrArray:
+        """Return how many windows `starts` finds, in closed form; takes many n at once."""
+        if self.padding in ("upper", "lower"):
+            return -(-n // self.stride)
+        before, after = self.padding if isinstance(self.padding, tuple) else (0, 0)
+        # Windows begin at multiples of the stride below this position.
+        below = n + before + after - self.field
+        if self.ceil:
+            below = np.minimum(below + self.stride - 1, n + before)
+        windows = -(-below // self.stride)
+        return windows * (windows > 0)
 
     def pads(self, n: int) -> tuple[int, int]:
         """Return the positions of padding before and after n positions."""

@@ -1,0 +1,218 @@
+"""Ops one after the other along a stream, and encoders with their decoders.
+
+Chains are drawn from ops that all stream: none is ever refused, at any multiple of the total stride
+(spec/pulse.md 6, 10: T1, T5, T6). The delay that a chain announces is computed here op by op from
+the closed forms of 9.2, with the wait for a late end of 8.20 found by trying every pulse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tract_ref.approx import Array
+from tract_ref.dim import sym
+from tract_ref.errors import Refused
+from tract_ref.ir.fact import Fact
+from tract_ref.ir.model import Model
+from tract_ref_suites.problems.base import (
+    SYMBOL,
+    ErrorCase,
+    Problem,
+    pulsing,
+    small_integers,
+)
+from tract_ref_suites.problems.graphs import run_steps
+from tract_ref_suites.strategies.models import CHANNELS, UNARY, Step, add_chain, frames_of
+from tract_ref_suites.strategies.shapes import lengths, pulses
+from tract_ref_suites.strategies.windows import Along
+
+# Beyond as many source frames no length of a chain that is drawn changes its form.
+_LONG = 600
+
+
+def source(model: Model, channels: int = CHANNELS) -> Fact:
+    """Return the fact of a stream [1, channels, S]."""
+    return Fact(np.dtype(np.float64), (1, channels, sym(SYMBOL)))
+
+
+def total_stride(steps: tuple[Step, ...]) -> int:
+    """Return the source frames per output frame: pulses are multiples of it."""
+    return int(np.prod([step.stride for step in steps], dtype=int))
+
+
+def field_of(steps: tuple[Step, ...]) -> int:
+    """Return the fewest source frames that give a frame of output."""
+    counts = frames_of(steps, np.arange(_LONG))
+    return int(np.argmax(counts > 0)) if counts.any() else _LONG
+
+
+def chain_delay(steps: tuple[Step, ...], pulse: int) -> int:
+    """Return the delay of a chain in output frames, op by op (spec/pulse.md 9.2)."""
+    delay, stride = 0, 1
+    received = np.arange(0, _LONG, pulse)
+    for number, step in enumerate(steps):
+        # What has come of this wire after k pulses, and how long it is when the stream ends there.
+        come = received // stride
+        held = come - frames_of(steps[:number], received)
+        late = max(delay, int(held.max()))
+        delay = _step_delay(step, delay, late)
+        stride *= step.stride
+    return delay
+
+
+def _step_delay(step: Step, early: int, late: int) -> int:
+    before, after = step.pair
+    match step.kind:
+        case "crop":
+            return early + before
+        case "sample":
+            return (early + step.modulo) // step.stride
+        case "pad" | "concat":
+            return max(late if after else early, before) - before
+        case "conv" | "maxpool" | "sumpool":
+            return step.along.least_delay(early, late)
+        case _:
+            return early
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainProblem(Problem):
+    """Ops one after the other.
+
+    Attributes:
+        steps: the ops.
+        frames: stream length.
+        sizes: the pulses.
+        seed: of the input.
+    """
+
+    family = "chains"
+    op = "Chain"
+    steps: tuple[Step, ...]
+    frames: int
+    sizes: tuple[int, ...]
+    seed: int = 0
+
+    @property
+    def length(self) -> int:
+        return self.frames
+
+    @property
+    def pulses(self) -> tuple[int, ...]:
+        return self.sizes
+
+    @property
+    def loose(self) -> str:
+        return "each op rounds its own delay, and constants may hide what an op reads"
+
+    def model(self) -> Model:
+        model = Model()
+        x = model.add_source("x", source(model))
+        model.set_outputs([add_chain(model, "op", self.steps, x)], ["y"])
+        return model
+
+    def inputs(self) -> dict[str, Array]:
+        return {"x": small_integers(self.seed, (1, CHANNELS, self.frames), "f8")}
+
+    def expected(self) -> dict[str, Array]:
+        return {"y": run_steps(self.steps, self.inputs()["x"][0])[None]}
+
+    def least_delay(self, pulse: int) -> int | None:
+        return chain_delay(self.steps, pulse)
+
+
+@st.composite
+def links(draw: st.DrawFn) -> Step:
+    """Draw one op: strides 1 to 3, kernels 1 to 5, dilations 1 to 4, up to 4 frames at an end."""
+    kind = draw(
+        st.sampled_from(["conv", "maxpool", "crop", "pad", "sample", "concat", "sumpool", *UNARY])
+    )
+    pair = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    seed = draw(st.integers(0, 99)) if kind in ("conv", "concat") else 0
+    if kind in ("crop", "pad", "concat"):
+        return Step(kind, pair=pair, seed=seed)
+    if kind in UNARY:
+        return Step(kind)
+    stride = draw(st.integers(1, 3))
+    if kind == "sample":
+        return Step(kind, Along(1, stride), modulo=draw(st.integers(0, stride)))
+    kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    reach = (kernel - 1) * dilation
+    padding = draw(
+        st.sampled_from(["valid", (min(reach, pair[0]), min(reach, pair[1])), (reach, 0), pair])
+    )
+    return Step(kind, Along(kernel, stride, dilation, padding), seed=seed)
+
+
+@st.composite
+def chain_problems(draw: st.DrawFn, *, most: int = 3, short: bool = False) -> ChainProblem:
+    """Draw 1 to `most` ops and two pulses.
+
+    Args:
+        draw: hypothesis.
+        most: most ops of the chain.
+        short: streams of no frame to one more than the receptive field, pulses longer than them.
+    """
+    steps = tuple(draw(st.lists(links(), min_size=1, max_size=most)))
+    stride, field = total_stride(steps), field_of(steps)
+    if short:
+        frames = draw(st.integers(0, field + 1))
+        whole = frames // stride + 1
+        sizes = (stride * draw(st.integers(1, max(1, whole - 1))), stride * whole)
+    else:
+        sizes = draw(pulses(stride, most=3))
+        frames = draw(lengths(sizes[0], field=field) | st.integers(14, 30))
+    return ChainProblem(
+        steps=steps,
+        frames=frames,
+        sizes=tuple(dict.fromkeys(sizes)),
+        seed=draw(st.integers(0, 999)),
+    )
+
+
+STRATEGIES = {
+    "Chain-random": chain_problems,
+    "Chain-long": lambda: chain_problems(most=6),
+    "Chain-short-streams": lambda: chain_problems(short=True),
+}
+
+_K3 = Step("conv", Along(3), seed=1)
+_AHEAD = Step("conv", Along(3, 1, 1, (0, 2)), seed=2)
+_HALF = Step("conv", Along(4, 2, 1, (1, 1)), seed=3)
+_END = Step("crop", pair=(0, 4))
+
+
+def _chain(frames: int, sizes: tuple[int, ...], *steps: Step) -> ChainProblem:
+    return ChainProblem(steps=steps, frames=frames, sizes=sizes)
+
+
+HAND: dict[str, Problem] = {
+    "Chain-one-op": _chain(3, (1, 2), Step("Neg")),
+    "Chain-empty-stream": _chain(0, (1, 4), _K3, Step("pad", pair=(1, 2))),
+    "Chain-shorter-than-the-field": _chain(2, (1, 4), _K3, _K3),
+    "Chain-pulse-longer-than-the-stream": _chain(5, (16,), _K3, _END, _AHEAD),
+    "Chain-whole-pulses": _chain(12, (4,), _K3, Step("concat", pair=(2, 3), seed=4)),
+    "Chain-end-crop-then-pad": _chain(12, (4,), _END, Step("pad", pair=(0, 3))),
+    "Chain-end-crop-then-concat": _chain(12, (4,), _END, Step("concat", pair=(1, 3), seed=5)),
+    "Chain-end-crop-then-window": _chain(12, (4, 3), _END, _AHEAD),
+    "Chain-end-crop-then-strides": _chain(13, (4, 8), _END, _HALF, _HALF),
+    "Chain-ends-of-ends": _chain(15, (4, 1), _END, Step("pad", pair=(0, 3)), _END, _AHEAD),
+    "Chain-phases": _chain(
+        20,
+        (6, 12),
+        Step("crop", pair=(1, 0)),
+        Step("sample", Along(1, 2), modulo=1),
+        Step("maxpool", Along(2, 3)),
+    ),
+}
+
+ERRORS: dict[str, ErrorCase] = {
+    "Chain-pulse-of-half-a-frame": ErrorCase(
+        pulsing(_chain(8, (), _HALF, Step("sample", Along(1, 2))).model, pulse=2),
+        Refused,
+        'pulsify v1: node "op.1.sample" (Downsample): pulse=2 brings 1 frames on axis 2, not a mul',
+    ),
+}
