@@ -1,4 +1,4 @@
-"""Benchmarks against peers: `python benchmarks/run.py [prepare] [growth] [pulse] [--long]`.
+"""Benchmarks against peers: `python benchmarks/run.py [prepare] [growth] [pulse] [dims] [--long]`.
 
 Prints one table (item, peer, ratio) and writes benchmarks/results/<date>.json. Ratios are medians
 over alternated rounds of one process; no figure here is ever asserted by a test.
@@ -20,6 +20,7 @@ import platform
 import time
 from collections.abc import Callable
 
+import dims
 import models
 import numpy as np
 import tract
@@ -122,7 +123,12 @@ def _row(item: str, peer: str, found: dict[str, alternate.Timing]) -> dict[str, 
 
 def main(arguments: list[str]) -> None:
     """Run the parts that are named, all by default."""
-    parts = [a for a in arguments if not a.startswith("-")] or ["prepare", "growth", "pulse"]
+    parts = [a for a in arguments if not a.startswith("-")] or [
+        "prepare",
+        "growth",
+        "pulse",
+        "dims",
+    ]
     rows: list[dict[str, object]] = []
     if "prepare" in parts:
         rows += prepare()
@@ -130,6 +136,8 @@ def main(arguments: list[str]) -> None:
         rows += pulse()
     if "growth" in parts:
         rows += growth("--long" in arguments)
+    if "dims" in parts:
+        rows += dims.dims()
     print(f"{'item':<36}{'peer':<8}{'ratio or slope':>15}   ours / peer")
     for row in rows:
         if "slope" in row:

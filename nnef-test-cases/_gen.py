@@ -19,7 +19,13 @@ Array = np.ndarray
 Pads = Sequence[tuple[int, int]]
 
 DAT_CODES = {"f": (0, 0), "i": (3, 0), "u": (2, 0), "b": (5, 0)}
-NNEF_TYPES = {"float32": "f32", "float64": "f64", "int64": "i64", "bool": "bool"}
+NNEF_TYPES = {
+    "float16": "f16",
+    "float32": "f32",
+    "float64": "f64",
+    "int64": "i64",
+    "bool": "bool",
+}
 
 
 def ints(seed: int, shape: Sequence[int], low: int = -4, high: int = 5) -> Array:
@@ -121,7 +127,8 @@ class Case:
         inputs: name -> (shape as NNEF text, value).
         body: the assignments of the graph, after inputs and weights.
         outputs: name -> expected batch value, in output order.
-        pulses: frames per pulse, multiples of the total stride.
+        pulses: frames per pulse, multiples of the total stride; none for a model of two axes that
+            grow, which does not stream.
         delay: one per output, in output frames.
         weights: name -> value, each one `.dat` file.
         counts: pass -> op name -> how many.
@@ -177,7 +184,9 @@ class Case:
 
     def toml(self) -> str:
         """Return the text of `case.toml`."""
-        asserts = ['batch = "io.npz"', 'stream = "io.npz"', f"delay = {list(self.delay)}"]
+        asserts = ['batch = "io.npz"']
+        if self.pulses:
+            asserts += ['stream = "io.npz"', f"delay = {list(self.delay)}"]
         for stage, counts in self.counts.items():
             table = ", ".join(f"{name} = {count}" for name, count in counts.items())
             asserts.append(f'op_count = {{ {table} }}\npass = "{stage}"')
@@ -196,13 +205,10 @@ class Case:
             "version = 1",
             f'about = "{self.about}"',
             f'approx = "{self.approx}"',
-            "",
-            "[stream]",
-            'symbol = "S"',
-            f"length = {self.length}",
-            f"pulses = {list(self.pulses)}",
-            f'end = "{self.end}"',
         ]
+        if self.pulses:
+            head += ["", "[stream]", 'symbol = "S"', f"length = {self.length}"]
+            head += [f"pulses = {list(self.pulses)}", f'end = "{self.end}"']
         return "\n".join([*head, *(f"\n[[assert]]\n{text}" for text in asserts), ""])
 
 

@@ -1,0 +1,27 @@
+"""Rewrite the files of this folder."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import _gen as gen
+import numpy as np
+
+x = gen.ints(1, (6, 1))
+i = np.arange(6)
+gen.Case(
+    about="a mask that compares two positions with each other: i >= j",
+    inputs={"x": ("[S, 1]", x)},
+    body="""
+    p = tract_core_range(0, S, 1);
+    i = unsqueeze(p, axes = [1]);
+    j = unsqueeze(p, axes = [0]);
+    y = select(ge(i, j), x, [[-7.0]]);
+    """,
+    outputs={"y": np.where(i[:, None] >= i, x, np.float32(-7))},
+    pulses=[],
+    delay=[],
+    refuses=[4],
+    length=6,
+).write(__file__)
