@@ -75,7 +75,10 @@ def _atom(atom: Atom, pieces: Sequence[Expr], natural: bool) -> Expr:
 
 
 def _truth(condition: Expr) -> Expr:
-    return sympy.Piecewise((1, condition), (0, True))
+    if condition in (sympy.true, sympy.false):
+        return sympy.Integer(int(condition == sympy.true))
+    # Evaluated, some conditions between floors are rewritten back and forth without an end.
+    return sympy.Piecewise((1, condition), (0, True), evaluate=False)
 
 
 def from_sympy(expression: Expr) -> Dim:
@@ -207,5 +210,5 @@ def _node(node: Node, nonnegative: frozenset[str]) -> Expr:
 
 def value_by_sympy(expression: Expr, bindings: Mapping[str, int]) -> int:
     """Return the value of an expression at integers."""
-    by_symbol = {s: bindings[s.name] for s in expression.free_symbols}
-    return int(expression.subs(by_symbol))
+    by_symbol = {s: sympy.Integer(bindings[s.name]) for s in expression.free_symbols}
+    return int(expression.xreplace(by_symbol))

@@ -105,7 +105,7 @@ def test_reflected_operators_and_numpy_integers() -> None:
 @pytest.mark.parametrize("divisor", [0, -1, -3])
 def test_divisor_must_be_positive(divisor: int) -> None:
     with pytest.raises(InvalidModel, match=r"a divisor must be a positive integer"):
-        S // divisor
+        _ = S // divisor
     with pytest.raises(InvalidModel, match=r"a divisor must be a positive integer"):
         ceil_div(S, divisor)
 

@@ -104,6 +104,14 @@ def test_one_scenario_alone_decides_nothing() -> None:
     assert LLM.proves_ge(1, sym("S")) is None
 
 
+def test_a_scenario_where_a_broadcast_has_no_value_says_nothing() -> None:
+    scope = Scope([], {"tg": ["S==1"], "pp": ["P==1"]})
+    dim = parse_dim("0#(1+S)")
+    assert scope.simplify(dim) is dim
+    assert scope.bounds(dim) == (None, None)
+    assert scope.decide_equal(dim, 0) is None
+
+
 def test_bounds_are_the_union_over_the_scenarios() -> None:
     scope = Scope(["S>=0"], {"a": ["S>=2", "S<=3"], "b": ["S==7"]})
     assert scope.bounds(sym("S")) == (2, 7)

@@ -109,6 +109,12 @@ def test_each_kind_of_sympy_is_read(text: str, expression: sympy.Expr) -> None:
         assert value_by_sympy(expression, bindings) == evaluate(parse_dim(text), bindings)
 
 
+def test_a_condition_that_sympy_rewrites_without_an_end_has_its_value() -> None:
+    text = "(min(0-4,S)-((T+4)/5)*P>=min((((T+5)/6)+3)/4,0-4))"
+    assert value_by_sympy(text_to_sympy(text), {"S": -3, "T": 7, "P": 4}) == 0
+    assert value_by_sympy(text_to_sympy(text), {"S": 9, "T": 7, "P": 0}) == 1
+
+
 def test_one_symbol_with_and_without_a_sign_is_one_dimension() -> None:
     assert from_sympy(symbol("S", nonnegative=True)) is from_sympy(symbol("S")) is sym("S")
 

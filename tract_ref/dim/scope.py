@@ -17,6 +17,14 @@ from tract_ref.errors import EvalError, InvalidModel
 Promises: TypeAlias = Iterable[Assertion | str]
 
 
+def _equal_in(case: Scope, left: Dim, right: Dim) -> bool:
+    """Say whether two dimensions are proved equal in a scenario, both having a value there."""
+    try:
+        return case.decide_equal(left, right) is True
+    except InvalidModel:
+        return False
+
+
 @dataclass(frozen=True)
 class Scenario:
     """Assertions that hold together in one of the ways a model may be used.
@@ -137,7 +145,8 @@ class Scope:
         low, high = prover.lower(dim), prover.upper(dim)
         if not self.cases:
             return low, high
-        lows, highs = zip(*(case.bounds(dim) for case in self.cases), strict=True)
+        known = [case.bounds(form) for case, form in self._forms(dim)]
+        lows, highs = zip(*known, strict=True) if known else ((None,), (None,))
         lowest = None if None in lows else min(lows)
         highest = None if None in highs else max(highs)
         return (
@@ -172,7 +181,7 @@ class Scope:
         answer = self._proofs().decide_zero(difference)
         if answer is not None or not self.cases:
             return answer
-        answers = {case.decide_equal(difference, 0) for case in self.cases}
+        answers = {case.decide_equal(form, 0) for case, form in self._forms(difference)}
         return answers.pop() if len(answers) == 1 else None
 
     def simplify(self, dim: Dim) -> Dim:
@@ -190,14 +199,26 @@ class Scope:
     def _agreed(self, dim: Dim) -> Dim:
         """Return the first form of a scenario that equals the dimension in every scenario."""
         with trace.silent():
-            forms = [case.simplify(dim) for case in self.cases]
-        for form in dict.fromkeys(forms):
-            pairs = zip(self.cases, forms, strict=True)
-            if all(case.decide_equal(form, mine) is True for case, mine in pairs):
+            forms = self._forms(dim)
+        for form in dict.fromkeys(form for _, form in forms):
+            if all(_equal_in(case, form, mine) for case, mine in forms):
                 if trace.on and form is not dim:
                     self._tell_agreed(dim, form)
                 return form
         return dim
+
+    def _forms(self, dim: Dim) -> list[tuple[Scope, Dim]]:
+        """Return each scenario with the form of a dimension in it.
+
+        A scenario in which a broadcast of the dimension has no value says nothing about it.
+        """
+        found: list[tuple[Scope, Dim]] = []
+        for case in self.cases:
+            try:
+                found.append((case, case.simplify(dim)))
+            except InvalidModel:
+                continue
+        return found
 
     def _tell_agreed(self, dim: Dim, form: Dim) -> None:
         """Tell the form and, per scenario, what shows that it equals the dimension."""
@@ -207,9 +228,9 @@ class Scope:
                 difference,
                 "==",
                 0,
-                needed(case.assertions, lambda known: Scope(known).decide_equal(dim, form) is True),
+                needed(case.assertions, lambda known: _equal_in(Scope(known), dim, form)),
             )
-            for case in (self.cases if trace.heard() else ())
+            for case, _ in (self._forms(dim) if trace.heard() else ())
         )
         trace.tell(trace.SCENARIOS, "value", (dim,), form, proofs=proofs)
 

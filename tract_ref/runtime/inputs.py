@@ -123,7 +123,7 @@ def _form(array: Tensor) -> str:
 
 
 def broken_assertion(scope: Scope, bindings: Mapping[str, int]) -> EvalError:
-    """Return the error for symbol values that the assertions or all scenarios of a model exclude."""
+    """Return the error for symbol values that assertions or all scenarios of a model exclude."""
     values = ", ".join(f"{name}={value}" for name, value in sorted(bindings.items()))
     rules = ", ".join(str(a) for a in scope.assertions if a.holds(bindings) is False)
     if rules:

@@ -52,6 +52,7 @@ def problems() -> tuple[Problem, ...]:
         for family in families().values()
         for slug in (*family.hand, *family.strategies)
         for problem in examples(f"{family.name}/{slug}")
+        if isinstance(problem, Problem)
     )
 
 

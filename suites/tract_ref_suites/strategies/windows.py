@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
 from hypothesis import strategies as st
 
 from tract_ref.approx import Array
@@ -75,7 +74,8 @@ class Along:
         # Windows begin at multiples of the stride below this position.
         below = n + before + after - self.field
         if self.ceil:
-            below = np.minimum(below + self.stride - 1, n + before)
+            over = below + self.stride - 1
+            below = over - (over - n - before) * (over > n + before)
         windows = -(-below // self.stride)
         return windows * (windows > 0)
 
@@ -109,7 +109,9 @@ class Along:
         several = range(1, 2 * self.stride + self.field + 2)
         before = self.pads(1)[0]
         hangs = self.ceil and self.stride > 1 and self.field > 0
-        ends = hangs or any(self.pads(n)[1] for n in several)
+        # In ceil mode a window of one position never starts in the padding behind.
+        reads = self.field > 0 or not self.ceil
+        ends = hangs or (reads and any(self.pads(n)[1] for n in several))
         ahead = (late if ends else early) + self.field + 1 - self.stride - before
         return max(0, -(-ahead // self.stride))
 
