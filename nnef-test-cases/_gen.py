@@ -137,6 +137,7 @@ class Case:
         assumes: assertions about the symbol.
         approx: how values are compared.
         end: when the end of stream is known, `late` or `known`.
+        chunks: frames of each push; none for pulses.
     """
 
     about: str
@@ -153,6 +154,7 @@ class Case:
     assumes: Sequence[str] = ()
     approx: str = "exact"
     end: str = "late"
+    chunks: Sequence[int] = ()
 
     def write(self, script: str | Path) -> None:
         """Write the folder of `script` (a folder is taken as is)."""
@@ -209,6 +211,7 @@ class Case:
         if self.pulses:
             head += ["", "[stream]", 'symbol = "S"', f"length = {self.length}"]
             head += [f"pulses = {list(self.pulses)}", f'end = "{self.end}"']
+            head += [f"chunks = {list(self.chunks)}"] * bool(self.chunks)
         return "\n".join([*head, *(f"\n[[assert]]\n{text}" for text in asserts), ""])
 
 

@@ -134,6 +134,8 @@ def compare(
     if got.dtype.kind != "f":
         wrong = np.asarray(got != expected)
         return Comparison(not wrong.any(), not wrong.any(), 0, _first(wrong, got, expected, None))
+    if approx != "bound" and got.tobytes() == expected.tobytes():
+        return Comparison(True, True, 0, None)
     ulps = ulp_distance(got, expected)
     finite = np.isfinite(got) & np.isfinite(expected)
     max_ulp = int(ulps[finite].max()) if finite.any() else 0

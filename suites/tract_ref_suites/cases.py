@@ -20,6 +20,9 @@ from tract_ref.runtime.inputs import read_npz
 
 T = TypeVar("T")
 SCHEMA = 1
+NNEF_FILE = "graph.nnef"
+ONNX_FILE = "model.onnx"
+FORMATS = {NNEF_FILE: "nnef", ONNX_FILE: "onnx"}
 _ROOTS = ("nnef-test-cases", "sdpa-pulse")
 PASSES = ("load", "declutter", "pulse")
 KINDS = (
@@ -110,6 +113,17 @@ class CaseFolder:
     def slug(self) -> str:
         """Name of the folder."""
         return self.folder.name
+
+    @property
+    def model_file(self) -> str:
+        """File of the model: NNEF, or ONNX where the model has no NNEF form."""
+        is_onnx = not (self.folder / NNEF_FILE).exists() and (self.folder / ONNX_FILE).exists()
+        return ONNX_FILE if is_onnx else NNEF_FILE
+
+    @property
+    def model_path(self) -> Path:
+        """What is loaded: the folder of an NNEF model, or the ONNX file."""
+        return self.folder if self.model_file == NNEF_FILE else self.folder / ONNX_FILE
 
     def arrays(self, file: str = "io.npz") -> dict[str, Array]:
         """Return the inputs and outputs by name.
@@ -316,6 +330,7 @@ def save_case(
     approx: str,
     stream: Stream | None = None,
     origin: Origin | None = None,
+    onnx: bytes | None = None,
 ) -> str:
     """Write a case folder: model, io.npz and case.toml.
 
@@ -327,9 +342,10 @@ def save_case(
         approx: named tolerance.
         stream: how it streams, when it does.
         origin: of a found case.
+        onnx: the model as an ONNX file, written when it has no NNEF form.
 
     Returns:
-        Empty, or why the model has no file form: the folder then has no graph.
+        Empty, or why the model has no NNEF form: without ONNX the folder then has no model.
     """
     folder.mkdir(parents=True, exist_ok=True)
     without = ""
@@ -339,6 +355,8 @@ def save_case(
             (folder / name).write_bytes(content)
     except Refused as refusal:
         without = str(refusal)
+        if onnx is not None:
+            (folder / ONNX_FILE).write_bytes(onnx)
     np.savez(folder / "io.npz", **values)  # pyright: ignore[reportArgumentType]
     lines = [f"version = {SCHEMA}", f"about = {_quoted(about)}", f"approx = {_quoted(approx)}"]
     if stream is not None:

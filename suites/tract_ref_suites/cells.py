@@ -9,7 +9,8 @@ from hypothesis import event
 from hypothesis.strategies import SearchStrategy
 
 from tract_ref_suites.checks import REFERENCE, Law, laws_for
-from tract_ref_suites.engines.known_limits import Limit
+from tract_ref_suites.checks.failure import CheckFailure
+from tract_ref_suites.engines.known_limits import SYMPTOMS_OF, Limit
 from tract_ref_suites.engines.protocol import Engine
 from tract_ref_suites.problems import Family, families
 from tract_ref_suites.problems.base import Problem
@@ -29,6 +30,7 @@ class Cell:
         limits: known limits of the engine.
         hand: the problem, None for random ones.
         strategy: what draws problems, None for hand ones.
+        only_wrong: a refusal of the engine is no failure.
     """
 
     family: str
@@ -39,6 +41,7 @@ class Cell:
     limits: tuple[Limit, ...]
     hand: Problem | None = None
     strategy: Callable[[], SearchStrategy[Problem]] | None = None
+    only_wrong: bool = False
     tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +62,7 @@ class Cell:
 
     def check(self, problem: Problem) -> None:
         """Hold the engine to the law, save the problem when it fails."""
-        if self.law.streams and not problem.pulses:
+        if not self.law.is_about(problem):
             event("does not stream")
             return
         limit = self.limit_of(problem)
@@ -68,7 +71,12 @@ class Cell:
             self.tally.limited += 1
             return
         with Recording(self.tally, self.id, problem):
-            self.law.check(problem, self.engine)
+            try:
+                self.law.check(problem, self.engine)
+            except CheckFailure as failure:
+                if not self.only_wrong or failure.symptom not in SYMPTOMS_OF["refused"]:
+                    raise
+                event(f"refused at the stage {failure.stage}")
 
 
 def hand_cells(engine: Engine, limits: tuple[Limit, ...]) -> Iterator[Cell]:
@@ -76,7 +84,7 @@ def hand_cells(engine: Engine, limits: tuple[Limit, ...]) -> Iterator[Cell]:
     for family in families().values():
         for slug, problem in family.hand.items():
             for law in offered_laws(engine, family):
-                if law.streams and not problem.pulses:
+                if not law.is_about(problem):
                     continue
                 cell = Cell(family.name, problem.op, slug, law, engine, limits, hand=problem)
                 if cell.limit_of(problem) is None:

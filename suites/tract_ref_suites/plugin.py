@@ -85,6 +85,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--case", metavar="DIR", help="run this case folder only")
     group.addoption("--report", metavar="FILE", help="write report.json here")
     group.addoption("--no-limits", action="store_true", help="run also what a known limit covers")
+    group.addoption(
+        "--without-limit",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run also what this known limit covers (repeatable)",
+    )
+    group.addoption(
+        "--only-wrong",
+        action="store_true",
+        help="an engine that refuses is no failure: look for wrong values and crashes",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,10 +114,25 @@ def pytest_configure(config: pytest.Config) -> None:
             slugs = [path.name for path in case_folders()]
             known = load_limits(engine.name, engine.version, slugs)
             require_cells(known, cell_names(engine))
-            limits[engine.name] = () if config.getoption("--no-limits") else known
+            limits[engine.name] = _kept(known, config)
     except (UnknownEngineError, CaseError, LimitError, FamilyError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SUITE] = Suite(engines, limits, cases)
+
+
+def _kept(known: tuple[Limit, ...], config: pytest.Config) -> tuple[Limit, ...]:
+    """Return the limits that are stepped around.
+
+    Raises:
+        LimitError: an id to leave out is not one of them.
+    """
+    left_out = frozenset(config.getoption("--without-limit"))
+    if config.getoption("--no-limits"):
+        return ()
+    unknown = left_out - {limit.id for limit in known}
+    if known and unknown:
+        raise LimitError(f"--without-limit: no limit is called {sorted(unknown)}")
+    return tuple(limit for limit in known if limit.id not in left_out)
 
 
 def _engine(name: str) -> Engine:
@@ -130,6 +157,8 @@ def _parametrize(
     cells: list[Cell] = []
     for engine in suite.engines:
         cells += source(engine, suite.limits[engine.name])
+    for cell in cells:
+        cell.only_wrong = metafunc.config.getoption("--only-wrong")
     if not cells and any(engine.name == REFERENCE for engine in suite.engines):
         raise pytest.UsageError(f"no cell for {metafunc.function.__name__}")
     metafunc.parametrize(name, cells, ids=[cell.id for cell in cells])

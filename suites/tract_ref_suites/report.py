@@ -131,13 +131,21 @@ def save_problem(folder: Path, problem: Problem, error: Exception, tally: Tally)
         values = problem.inputs() | problem.expected()
         axes = stream_axes_of(model)
         stream = None
-        if problem.pulses and axes:
-            stream = Stream(SYMBOL, problem.length, problem.pulses, axes=axes)
+        asked = (*problem.pulses, *problem.refused_at)
+        if asked and axes:
+            stream = Stream(SYMBOL, problem.length, asked, axes=axes)
         origin = Origin(tally.law, tally.engine, versions())
         approx = problem.oracle_approx if problem.oracle_approx != "bound" else "close"
         about = f"found by {tally.law} on {tally.engine}: {stage}/{symptom}"
         without = save_case(
-            folder, model, values, about=about, approx=approx, stream=stream, origin=origin
+            folder,
+            model,
+            values,
+            about=about,
+            approx=approx,
+            stream=stream,
+            origin=origin,
+            onnx=problem.onnx(),
         )
         lines += [f"no graph.nnef: {without}"] if without else []
         lines += ["", "model:", dump(model), "decluttered:", dump(declutter(model))]

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from tract_ref.approx import compare
 from tract_ref_suites.cases import (
+    FORMATS,
     OF_EVERY_ENGINE,
     Assertion,
     CaseError,
@@ -24,7 +25,6 @@ from tract_ref_suites.cases import (
 )
 from tract_ref_suites.checks import REFERENCE
 from tract_ref_suites.checks.case import check_assertion
-from tract_ref_suites.checks.engine import FORMATS
 from tract_ref_suites.checks.failure import CheckFailure
 from tract_ref_suites.command_line import CASES
 from tract_ref_suites.commands import judged as judgement
@@ -48,12 +48,13 @@ class Stated:
         return f"{self.case.slug}-{self.assertion.id}-{self.engine.name}"
 
 
-def can_be_asked(assertion: Assertion, engine: Engine) -> bool:
+def can_be_asked(case: CaseFolder, assertion: Assertion, engine: Engine) -> bool:
     if engine.name == REFERENCE:
         return True
     abilities = engine.can()
     needed = abilities.stream if assertion.kind in ("stream", "delay") else abilities.batch
-    return assertion.kind in OF_EVERY_ENGINE and needed and bool(abilities.formats & FORMATS)
+    is_read = FORMATS[case.model_file] in abilities.formats
+    return assertion.kind in OF_EVERY_ENGINE and needed and is_read
 
 
 def statements(suite: Suite) -> Iterator[Stated]:
@@ -64,7 +65,7 @@ def statements(suite: Suite) -> Iterator[Stated]:
             if case.slug in {limit.witness for limit in suite.limits[engine.name]}:
                 continue
             for assertion in case.asserts:
-                if can_be_asked(assertion, engine):
+                if can_be_asked(case, assertion, engine):
                     yield Stated(case, assertion, engine)
 
 
@@ -106,7 +107,7 @@ def symptoms_on(engine: Engine, case: CaseFolder) -> set[str]:
     """Return how the assertions of a case fail on an engine, none when all of them hold."""
     symptoms: set[str] = set()
     for assertion in case.asserts:
-        if can_be_asked(assertion, engine):
+        if can_be_asked(case, assertion, engine):
             try:
                 check_assertion(case, assertion, engine)
             except CheckFailure as failure:

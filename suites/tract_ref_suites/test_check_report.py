@@ -17,7 +17,7 @@ def test_json_explains_every_wire_of_every_pulse() -> None:
     ran = run("check", CONV, "--pulse", 2, "--pulse", 4, "--explain", "--json")
     assert ran.status == 0
     for entry, pulse in zip(ran.json["runs"], (2, 4), strict=True):
-        assert list(entry) == ["pulse", "outputs", "refusal", "wires"]
+        assert list(entry) == ["pulse", "outputs", "refusal", "wires", "delays", "refused"]
         assert [list(wire) for wire in entry["wires"]] == [WIRE_KEYS] * 2
         source, made = entry["wires"]
         assert source["wire"] == "x"
@@ -34,7 +34,7 @@ def test_json_explains_every_wire_of_every_pulse() -> None:
 
 
 def test_text_and_json_explain_the_same() -> None:
-    text = run("check", CONV, "--pulse", 2, "--explain").out.splitlines()[3:]
+    text = run("check", CONV, "--pulse", 2, "--explain").out.splitlines()[3:5]
     report = run("check", CONV, "--pulse", 2, "--explain", "--json").json
     shown = [[str(value) for value in wire.values()] for wire in report["runs"][0]["wires"]]
     assert [line.split() for line in text] == shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
 from tract_ref.cli import (
@@ -23,6 +21,7 @@ from tract_ref.cli import (
     status_of,
     worst_status,
 )
+from tract_ref.cli.explain import explained, print_pulsed, print_refusals
 from tract_ref.cli.target import (
     DEFAULT_PULSE,
     LENGTH,
@@ -33,8 +32,7 @@ from tract_ref.cli.target import (
 )
 from tract_ref.dim import Dim
 from tract_ref.errors import EvalError, TractRefError
-from tract_ref.ir.model import Outlet
-from tract_ref.passes.pulsify_v1 import Pulsed, whole_pulse
+from tract_ref.passes.pulsify_v1 import RefusedNode, refusals, whole_pulse
 from tract_ref.prove import Divergence, OutputVerdict, Run, prove
 
 _STATUS = {
@@ -62,6 +60,7 @@ class _Options:
     length: int | None
     seed: int | None
     exact: bool
+    explain: bool
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,7 @@ class _Attempt:
     pulse: Dim
     run: Run | None
     error: TractRefError | None
+    refused: tuple[RefusedNode, ...] = ()
 
     @property
     def status(self) -> int:
@@ -133,7 +133,7 @@ def _print_usage_error(error: click.UsageError) -> None:
 @click.option(
     "--exact", is_flag=True, help="Run every op's plain definition and demand equality of bits."
 )
-@click.option("--explain", is_flag=True, help="Print how every wire streams.")
+@click.option("--explain", is_flag=True, help="Print how every wire streams, and why so late.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def check(
     model: Path,
@@ -162,7 +162,7 @@ def check(
             report = _report(symbol, [], status_of(error), _error_report(error))
             click.echo(json.dumps(report, indent=1))
         raise
-    options = _Options(length, seed, exact)
+    options = _Options(length, seed, exact, explain)
     chosen = pulses or target.pulses or (_default_pulse(target),)
     attempts = [_attempt(target, pulse, options, quiet=as_json) for pulse in chosen]
     status = worst_status([attempt.status for attempt in attempts])
@@ -172,7 +172,7 @@ def check(
         report = _report(target.symbol, attempts, status, entry, explain=explain)
         click.echo(json.dumps(report, indent=1))
     else:
-        _print([attempt.run for attempt in attempts if attempt.run is not None], explain)
+        _print(attempts, explain)
     # Most errors are about the model or its inputs and come once per pulse.
     for message in dict.fromkeys(_message(attempt.error) for attempt in attempts if attempt.error):
         click.echo(message, err=True)
@@ -185,7 +185,10 @@ def _message(error: TractRefError) -> str:
 
 def _attempt(target: Target, pulse: Dim, options: _Options, *, quiet: bool) -> _Attempt:
     try:
-        return _Attempt(pulse, _run(target, pulse, options, quiet=quiet), None)
+        run = _run(target, pulse, options, quiet=quiet)
+        wanted = options.explain and run.refusal is not None
+        refused = refusals(target.model, pulse, symbol=target.symbol) if wanted else ()
+        return _Attempt(pulse, run, None, refused)
     except TractRefError as error:
         return _Attempt(pulse, None, error)
     except MemoryError as error:
@@ -215,21 +218,25 @@ def _run(target: Target, pulse: Dim, options: _Options, *, quiet: bool) -> Run:
         )
 
 
-def _print(runs: list[Run], explain: bool) -> None:
+def _print(attempts: list[_Attempt], explain: bool) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_PIPED_WIDTH)
-    for run in runs:
+    for attempt in attempts:
+        run = attempt.run
+        if run is None:
+            continue
         if run.refusal is not None:
             console.print(Text(f"pulse {run.pulse}: REFUSED {run.refusal}"), soft_wrap=True)
+            print_refusals(console, attempt.refused)
             continue
         for output in run.outputs:
             console.print(Text(_sentence(run, output)), soft_wrap=True)
         console.print(
             f"  receptive field {_field(run.receptive_field)}, state {run.state_bytes:,} bytes"
         )
-        if explain:
-            _explain(console, run)
+        if explain and run.pulsed is not None:
+            print_pulsed(console, run.pulsed)
 
 
 def _default_pulse(target: Target) -> int:
@@ -264,37 +271,9 @@ def _where(first: Divergence) -> str:
     )
 
 
-def _explain(console: Console, run: Run) -> None:
-    if run.pulsed is None:
-        return
-    table = Table("wire", "batch", "per turn", "axis", "length", "delay", "rate", box=None)
-    for wire in _streaming_wires(run.pulsed):
-        table.add_row(*(str(value) for value in wire.values()))
-    console.print(table)
-
-
-def _streaming_wires(pulsed: Pulsed) -> Iterator[dict[str, str | int]]:
-    """Yield how each wire streams: its name, facts, axis, length, delay and rate."""
-    for node in pulsed.batch.order():
-        for slot, fact in enumerate(node.outputs):
-            name = pulsed.batch.wire_name(Outlet(node.id, slot))
-            wire = pulsed.infos.get(name)
-            if wire is not None and wire.stream is not None:
-                info = wire.stream
-                yield {
-                    "wire": name,
-                    "batch": str(fact),
-                    "per_turn": str(pulsed.model.fact(wire.outlet)),
-                    "axis": info.axis,
-                    "length": str(info.length),
-                    "delay": info.delay,
-                    "rate": str(info.rate),
-                }
-
-
-def _wires_report(run: Run | None) -> dict[str, Any]:
-    pulsed = run.pulsed if run is not None else None
-    return {"wires": [] if pulsed is None else list(_streaming_wires(pulsed))}
+def _report_explained(attempt: _Attempt) -> dict[str, Any]:
+    pulsed = attempt.run.pulsed if attempt.run is not None else None
+    return explained(pulsed, attempt.refused)
 
 
 def _error_report(error: TractRefError) -> dict[str, str]:
@@ -326,7 +305,7 @@ def _report(
         "receptive_field": first.receptive_field if first else None,
         "state_bytes": first.state_bytes if first else None,
         "runs": [
-            {**_run_report(attempt), **(_wires_report(attempt.run) if explain else {})}
+            {**_run_report(attempt), **(_report_explained(attempt) if explain else {})}
             for attempt in attempts
         ],
     }

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def dims_of(value: object) -> Iterator[TDim]:
     """Yield every symbolic dim in an attribute."""
+    if value is None or isinstance(value, int | float | str):
+        return
     if isinstance(value, TDim):
         yield value
     elif isinstance(value, np.ndarray):

@@ -231,34 +231,34 @@ class Model:
         Raises:
             InvalidModel: the graph has a cycle.
         """
+        nodes = self.nodes
         done: set[int] = set()
-        open_: set[int] = set()
         order: list[Node] = []
-        for root in [*self.inputs, *self.outputs]:
-            stack: list[tuple[int, int]] = [(root.node, 0)]
-            while stack:
-                current, position = stack.pop()
-                if current in done:
+        for root, _ in (*self.inputs, *self.outputs):
+            if root in done:
+                continue
+            # The path from the root down, each node with the inputs that are still to be looked at.
+            path = {root: iter(nodes[root].inputs)}
+            current = root
+            while path:
+                for below, _ in path[current]:
+                    if below not in done:
+                        break
+                else:
+                    del path[current]
+                    done.add(current)
+                    order.append(nodes[current])
+                    # A dict remembers the order in which it was filled.
+                    current = next(reversed(path), root)
                     continue
-                node = self.nodes[current]
-                if position == 0:
-                    open_.add(current)
-                while position < len(node.inputs) and node.inputs[position].node in done:
-                    position += 1
-                if position < len(node.inputs):
-                    below = node.inputs[position].node
-                    if below in open_:
-                        raise InvalidModel(
-                            f"the graph has a cycle through {self.nodes[below].name!r}",
-                            node=node.name,
-                            op=node.op.name,
-                        )
-                    stack.append((current, position + 1))
-                    stack.append((below, 0))
-                    continue
-                open_.discard(current)
-                done.add(current)
-                order.append(node)
+                if below in path:
+                    raise InvalidModel(
+                        f"the graph has a cycle through {nodes[below].name!r}",
+                        node=nodes[current].name,
+                        op=nodes[current].op.name,
+                    )
+                path[below] = iter(nodes[below].inputs)
+                current = below
         return order
 
     def op_counts(self) -> dict[str, int]:

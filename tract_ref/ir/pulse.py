@@ -36,10 +36,10 @@ class Pulse:
 
     def per_turn(self, rate: Fraction) -> Dim | None:
         """Return the frames per turn of a wire of this rate, None when they are not whole."""
-        frames = rate * self.unit
-        if frames.denominator != 1:
+        frames, rest = divmod(rate.numerator * self.unit, rate.denominator)
+        if rest:
             return None
-        return sym(self.symbol) * int(frames) if self.symbol else int(frames)
+        return sym(self.symbol) * frames if self.symbol else frames
 
     def share(self, rate: Fraction) -> str:
         """Print the frames per turn of a wire of this rate, whole or not."""

@@ -344,7 +344,8 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
             f"the {made} of one output frame",
             ctx.pulse.multiple((made / (stream.rate * inner)).numerator),
         )
-    wire = ctx.delay(wire, -stream.delay % (made // gcd(inner, made)))
+    whole = made // gcd(inner, made)
+    wire = ctx.delay(wire, -stream.delay % whole, why=f"begins at a multiple of {whole} frames")
     late = ctx.stream(wire)
     delay = (late if late is not None else stream).delay * inner // made
     before = (*op.before[:place], ctx.frames(wire), *op.before[place + 1 :])

@@ -27,7 +27,7 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream import roi_moves
-from tract_ref.stream.fact import Linear
+from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
 from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
@@ -240,13 +240,15 @@ def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         return along_tracked_axis(op, node, ctx)
     sizes = _fixed_sizes(ctx, op.axis, slot)
     before, after = sum(sizes[:slot]), sum(sizes[slot + 1 :])
-    late = ctx.late_end(wire) if after else 0
-    later = max(0, late, before - stream.delay)
+    reasons = [(0, ""), (ctx.late_end(wire) if after else 0, LATE_END)]
+    reasons.append((before - stream.delay, f"makes room for {before} frames in front"))
     for number in streams[:-1]:
         other = ctx.stream(ctx.inputs[number])
         if other is not None:
-            later = max(later, other.delay + sum(sizes[number:slot]) - stream.delay)
-    wire = ctx.delay(wire, later)
+            room = other.delay + sum(sizes[number:slot]) - stream.delay
+            reasons.append((room, f"waits for the frames of input {number} in front"))
+    later, why = max(reasons, key=lambda reason: reason[0])
+    wire = ctx.delay(wire, later, why=why)
     begin = stream.delay + later
     length = ctx.batch_output().shape[op.axis]
     info = Linear(op.axis, length, begin - before, stream.rate)
@@ -259,7 +261,8 @@ def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
             inputs.append(_beside(op, ctx, [ctx.inputs[number] for number in slots], name))
     grown = replace(info, delay=begin - frames) if runs else info
     around = StreamConcat(op.axis, frames, after, begin, stream.length + begin)
-    (wire,) = ctx.wire(around, tuple(inputs), grown, suffix="around" if runs else "")
+    why = f"{frames} frames put in front"
+    (wire,) = ctx.wire(around, tuple(inputs), grown, suffix="around" if runs else "", why=why)
     return (_in_front(op, ctx, wire, info, runs, sizes),)
 
 
@@ -337,13 +340,15 @@ def _in_front(
         grown = replace(info, delay=begin - frames) if number else info
         suffix = f"before{run[0]}" if number else ""
         early = ctx.stream(ctx.inputs[run[0]])
+        why = f"{frames} frames put in front"
         if early is None:
             static = _beside(op, ctx, [ctx.inputs[slot] for slot in run], f"prefix{run[0]}")
             around = StreamConcat(op.axis, frames, 0, begin, begin)
-            (wire,) = ctx.wire(around, (wire, static), grown, suffix=suffix)
+            (wire,) = ctx.wire(around, (wire, static), grown, suffix=suffix, why=why)
         else:
             late = ctx.delay(ctx.inputs[run[0]], begin - frames - early.delay)
-            (wire,) = ctx.wire(StreamSplice(op.axis, begin), (late, wire), grown, suffix=suffix)
+            splice = StreamSplice(op.axis, begin)
+            (wire,) = ctx.wire(splice, (late, wire), grown, suffix=suffix, why=why)
         begin -= frames
     return wire
 

@@ -28,7 +28,7 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream import roi_moves
-from tract_ref.stream.fact import Linear
+from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import along_tracked_axis
 from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
@@ -329,9 +329,10 @@ def pulsify_pad(op: Pad, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     if not before and not after:
         return along_tracked_axis(op, node, ctx)
     late = ctx.late_end(wire) if after else 0
-    if op.mode == "constant":
-        late = max(late, before - stream.delay)
-    wire = ctx.delay(wire, late)
+    why = LATE_END
+    if op.mode == "constant" and before - stream.delay > late:
+        late, why = before - stream.delay, f"makes room for {before} frames in front"
+    wire = ctx.delay(wire, late, why=why)
     out = _pad_stream(op, ctx, wire, replace(stream, delay=stream.delay + late))
     rest = tuple((0, 0) if i == axis else pair for i, pair in enumerate(op.pads))
     if any(max(pair) for pair in rest):
@@ -343,21 +344,22 @@ def _pad_stream(op: Pad, ctx: PulsifyContext, wire: Outlet, stream: Linear) -> O
     """Pad the stream axis of a wire that comes late enough."""
     before, after = op.pads[stream.axis]
     d, length = stream.delay, stream.length + before + after
+    front = f"{before} frames {'mirrored' if op.mode == 'reflect' else 'of padding'} in front"
     if op.mode == "reflect":
         reflect = PulseReflect(stream.axis, before, after, d, stream.length)
         late = replace(stream, length=length, delay=d + before)
-        return ctx.wire(reflect, (wire,), late, suffix="reflect")[0]
+        return ctx.wire(reflect, (wire,), late, suffix="reflect", why=front)[0]
     if op.mode == "constant":
         value = np.asarray(op.value, ctx.fact(wire).dtype)
         filled = ctx.pad(wire, before=before, after=after, mode="constant", value=value, delay=d)
-        return ctx.restream(filled, replace(stream, length=length, delay=d - before))
+        return ctx.restream(filled, replace(stream, length=length, delay=d - before), why=front)
     if before:
         edge = PulseEdge(stream.axis, before, d)
-        inputs = (ctx.delay(wire, before), wire)
+        inputs = (ctx.delay(wire, before, why=f"makes room for {before} frames in front"), wire)
         wire = ctx.wire(edge, inputs, replace(stream, delay=d + before), suffix="edge")[0]
     if after:
         wire = ctx.pad(wire, before=0, after=after, mode="edge", value=None, delay=d + before)
-    return ctx.restream(wire, replace(stream, length=length, delay=d))
+    return ctx.restream(wire, replace(stream, length=length, delay=d), why=front)
 
 
 @PULSIFY_V1.rule(Crop)
@@ -372,10 +374,11 @@ def pulsify_crop(op: Crop, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
         return along_tracked_axis(op, node, ctx)
     length = ctx.batch_output().shape[stream.axis]
     cropped = replace(stream, length=length, delay=stream.delay + before)
+    why = f"starts at frame {before}"
     rest = tuple((0, 0) if i == stream.axis else pair for i, pair in enumerate(op.crops))
     if any(max(pair) for pair in rest):
-        return ctx.wire(replace(op, crops=rest), (wire,), cropped)
-    return (ctx.restream(wire, cropped),)
+        return ctx.wire(replace(op, crops=rest), (wire,), cropped, why=why)
+    return (ctx.restream(wire, cropped, why=why),)
 
 
 PULSIFY_V1.refuse(

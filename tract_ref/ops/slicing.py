@@ -277,7 +277,8 @@ def pulsify_slice(op: Slice, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
         if isinstance(start, TDim):
             ctx.refuse(f"start={start} on the stream axis is not a number", "set its symbols")
         length = ctx.batch_output().shape[op.axis]
-        return (ctx.restream(wire, Linear(op.axis, length, stream.delay + start, stream.rate)),)
+        cut = Linear(op.axis, length, stream.delay + start, stream.rate)
+        return (ctx.restream(wire, cut, why=f"starts at frame {start}"),)
     if ctx.symbol in symbols(op.end):
         ctx.refuse(
             f"cuts axis {op.axis} to {op.end} while axis {stream.axis} streams",
@@ -339,7 +340,8 @@ def pulsify_downsample(op: Downsample, node: Node, ctx: PulsifyContext) -> tuple
     length = ctx.batch_output().shape[op.axis]
     info = Linear(op.axis, length, delay, stream.rate / op.stride)
     one = (phase, phase)
-    return ctx.wire(Downsample(op.axis, op.stride, phase), (wire,), info, reach=one)
+    why = f"keeps one frame of {op.stride} from frame {op.modulo} on"
+    return ctx.wire(Downsample(op.axis, op.stride, phase), (wire,), info, reach=one, why=why)
 
 
 PULSIFY_V1.refuse(

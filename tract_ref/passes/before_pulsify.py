@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tract_ref.ir.check import checked
-from tract_ref.ir.model import Model
+from tract_ref.ir.model import Model, Node
+from tract_ref.ir.patch import ModelPatch
 from tract_ref.passes.rewrites.fold_padding import BEFORE_PULSIFY
 
 
@@ -16,14 +17,19 @@ def before_pulsify(model: Model) -> Model:
     Splitting padding from the windowed op that follows would cost real delay: a Pad emits its
     frames over time, a padded window does not.
     """
-    result, is_changed = model.copy(), False
+    if not any(_patch(node, model) for node in model.order()):
+        return model
+    result = model.copy()
     for node in result.order():
         if node.id not in result.nodes:
             continue
-        for rule in BEFORE_PULSIFY.rules(type(node.op)):
-            patch = rule(node, result)
-            if patch is not None:
-                patch.apply()
-                is_changed = True
-                break
-    return result if is_changed else model
+        patch = _patch(node, result)
+        if patch is not None:
+            patch.apply()
+    return result
+
+
+def _patch(node: Node, model: Model) -> ModelPatch | None:
+    """Return what the first rule that applies to a node does to the model."""
+    found = (rule(node, model) for rule in BEFORE_PULSIFY.rules(type(node.op)))
+    return next((patch for patch in found if patch is not None), None)

@@ -143,6 +143,8 @@ def _fold_constants(model: Model, node: Node) -> ModelPatch | None:
 
 
 def _declutter_bodies(model: Model, record: Rewrites) -> None:
+    if not any(node.op.bodies() for node in model.nodes.values()):
+        return
     for node in model.order():
         bodies = node.op.bodies()
         if bodies:

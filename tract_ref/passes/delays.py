@@ -6,15 +6,14 @@ last at every node, the parts that the verbs told add up to it exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.model import Model, Outlet
+from tract_ref.passes.reads import Reads
 from tract_ref.stream.fact import Linear
-
-LATE_END = "waits until the end of the stream is known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ class DelayRecord:
         model: the pulsed model as the rules made it, before declutter.
         moved: per batch wire, the pulsed one that stands for it.
         streams: how the wires of `model` stream.
+        reads: of those that depend on a source, which frames of it.
         told: by batch node and pulsed wire: the wire that it was made of, and why it comes later.
         waits: by batch node: wires that were delayed for a slower one, as they were and as they
             became, with the number of frames.
@@ -88,6 +88,7 @@ class DelayRecord:
     model: Model
     moved: dict[Outlet, Outlet]
     streams: dict[Outlet, Linear]
+    reads: Mapping[Outlet, Reads]
     told: dict[tuple[int, Outlet], tuple[Outlet, tuple[Part, ...]]] = field(
         default_factory=dict[tuple[int, Outlet], tuple[Outlet, tuple[Part, ...]]]
     )
@@ -147,18 +148,26 @@ class DelayRecord:
         if known is not None:
             return known[0], known[1][::-1]
         made = self.model.nodes[wire.node]
-        before = self._latest(node, made.inputs)
+        before = self.latest(node, made.inputs)
         late = self._late(wire) - (self._late(before) if before is not None else 0)
         if not late:
             return before, ()
         rate = self.streams[wire].rate
         return before, (Part(made.op.name, late * rate, rate),)
 
-    def _latest(self, node: int, wires: tuple[Outlet, ...]) -> Outlet | None:
-        """Return the wire that comes last; of equal ones, one that did not have to wait."""
+    def latest(self, node: int, wires: tuple[Outlet, ...]) -> Outlet | None:
+        """Return the pulsed wire that comes last.
+
+        Of equal ones it is one that depends on the source, then one that did not wait for another,
+        then the newest.
+        """
         streaming = [wire for wire in wires if wire in self.streams]
         waited = {new for _, new, _ in self.waits.get(node, ())}
-        return max(streaming, key=lambda w: (self._late(w), w not in waited), default=None)
+
+        def rank(wire: Outlet) -> tuple[Fraction, bool, bool, Outlet]:
+            return self._late(wire), wire in self.reads, wire not in waited, wire
+
+        return max(streaming, key=rank, default=None)
 
     def _late(self, wire: Outlet) -> Fraction:
         stream = self.streams[wire]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 import numpy as np
 
-from tract_ref.dim import Dim, TDim, evaluate, period, slope, symbols
+from tract_ref.dim import Dim, slope, symbols
 from tract_ref.errors import Inconclusive, InternalError, Refused
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source, joined
@@ -18,15 +18,14 @@ from tract_ref.ops.buffer import Delay, PulsePad
 from tract_ref.ops.repeat import Broadcast
 from tract_ref.ops.slicing import Slice
 from tract_ref.ops.structure import Identity
+from tract_ref.passes.delays import DelayRecord, Part
+from tract_ref.passes.late_end import most_ahead
 from tract_ref.passes.reads import Reads, Window, source_reads, windowed
-from tract_ref.stream.fact import Linear
+from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
 from tract_ref.stream.window import lowest
 
 STAGE = "pulsify v1"
-# Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on
-# the length being quasi-affine: the rest is one period.
-_DENSE_PULSES = 4096
 
 
 class PulseContext:
@@ -48,8 +47,9 @@ class PulseContext:
         self._streams: dict[Outlet, Linear] = {}
         self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
         self._reads: dict[Outlet, Reads] = {}
-        # Of the wires that `window` and `accumulate` made: frames that one of the output reads.
-        self._windows: dict[tuple[Outlet, Linear], tuple[Reads, Window]] = {}
+        # Of the wires that `window` and `accumulate` made.
+        self._windows: dict[Outlet, _Framed] = {}
+        self.record = DelayRecord(batch, self.model, self.moved, self._streams, self._reads)
         self._node: Node | None = None
         self._inputs: tuple[Outlet, ...] = ()
 
@@ -131,6 +131,7 @@ class PulseContext:
         *streams: Linear | None,
         suffix: str = "",
         reach: tuple[float, int] = (0, 0),
+        why: str = "",
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model."""
         name = f"{self.node.name}.{suffix}" if suffix else self.node.name
@@ -141,12 +142,27 @@ class PulseContext:
         for outlet, stream in zip(outlets, streams, strict=True):
             if stream is not None:
                 self._streams[outlet] = stream
+                self._tell(outlet, inputs, stream, why)
                 reads = self._reads_of(inputs, stream, reach)
                 if reads is None and isinstance(op, Source):
                     reads = source_reads(stream.rate)
                 if reads is not None:
                     self._reads[outlet] = reads
         return outlets
+
+    def _tell(self, made: Outlet, inputs: tuple[Outlet, ...], stream: Linear, why: str) -> None:
+        """Record why a wire comes later than those that it is made of."""
+        for wire in inputs:
+            framed = self._windows.get(wire)
+            if framed is not None and framed.stream == stream:
+                self.record.told[self.node.id, made] = framed.source, framed.parts
+                return
+        before = self.record.latest(self.node.id, inputs) if why else None
+        if before is not None:
+            old = self._streams[before]
+            frames = stream.delay - old.delay * (stream.rate / old.rate)
+            parts = (Part(why, frames, stream.rate),) if frames else ()
+            self.record.told[self.node.id, made] = before, parts
 
     def _reads_of(
         self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[float, int]
@@ -158,9 +174,10 @@ class PulseContext:
         """
         parts: list[tuple[Reads, Window]] = []
         for wire in inputs:
-            known = self._windows.get((wire, stream))
-            if known is not None:
-                parts.append(known)
+            framed = self._windows.get(wire)
+            if framed is not None and framed.stream == stream:
+                if framed.reads is not None:
+                    parts.append((framed.reads, framed.window))
             elif wire in self._reads:
                 parts.append((self._reads[wire], _raw_window(self._streams[wire], stream, reach)))
         if not parts:
@@ -191,12 +208,12 @@ class PulseContext:
         whole = (*shape[: stream.axis], frames, *shape[stream.axis + 1 :])
         return self.wire(Broadcast(whole), (self.const(frame, suffix),), stream, suffix="steady")[0]
 
-    def restream(self, wire: Outlet, stream: Linear) -> Outlet:
+    def restream(self, wire: Outlet, stream: Linear, *, why: str = "") -> Outlet:
         """Return the same samples under another streaming fact."""
         # A node of its own, so that both facts have a wire; declutter removes it.
-        return self.wire(Identity(), (wire,), stream, suffix="view")[0]
+        return self.wire(Identity(), (wire,), stream, suffix="view", why=why)[0]
 
-    def delay(self, wire: Outlet, delay: int, *, overlap: int = 0) -> Outlet:
+    def delay(self, wire: Outlet, delay: int, *, overlap: int = 0, why: str = "waits") -> Outlet:
         """Return the wire `delay` frames later, led by `overlap` frames seen before."""
         if not delay and not overlap:
             return wire
@@ -213,6 +230,8 @@ class PulseContext:
         else:
             shared = self.model.nodes[found.node]
             shared.origin = joined((shared.origin, self.node.origin))
+        told = Part(why, delay + overlap, self.streaming(wire).rate)
+        self.record.told[self.node.id, found] = wire, (told,)
         return found
 
     def sync(self, wires: tuple[Outlet, ...]) -> tuple[tuple[Outlet, ...], Linear | None]:
@@ -236,10 +255,17 @@ class PulseContext:
                 )
         latest = max(s.delay for _, s in streams)
         synced = tuple(
-            self.delay(w, latest - s.delay) if (s := self._streams.get(w)) is not None else w
+            self._awaited(w, latest - s.delay) if (s := self._streams.get(w)) is not None else w
             for w in wires
         )
         return synced, replace(first, delay=latest)
+
+    def _awaited(self, wire: Outlet, frames: int) -> Outlet:
+        if not frames:
+            return wire
+        later = self.delay(wire, frames, why="waits for a slower branch")
+        self.record.waits.setdefault(self.node.id, []).append((wire, later, frames))
+        return later
 
     def window(
         self,
@@ -254,15 +280,17 @@ class PulseContext:
     ) -> tuple[Outlet, Linear]:
         """Return the wire with exactly the frames that the windows of this turn read."""
         stream = self.streaming(wire)
-        reads = self._reads.get(wire)
+        source, reads = wire, self._reads.get(wire)
         frames = self.frames(wire)
         if whole_parts(frames, stride) is None:
             self._refuse_stride(frames, stride, stream)
-        if after:
-            wire = self.delay(wire, self.late_end(wire))
+        late = self.late_end(wire) if after else 0
+        if late:
+            wire = self.delay(wire, late)
             stream = self.streaming(wire)
         d = stream.delay
-        out_delay = max(0, -((before + stride - 1 - field - d) // stride))
+        ahead = -((before + stride - 1 - field - d) // stride)
+        out_delay = max(0, ahead)
         kept = stride * out_delay + before - d
         overlap = max(0, field + 1 - stride)
         # field + 1 < stride leaves gaps: nothing overlaps, and the first window of a turn may start
@@ -288,11 +316,18 @@ class PulseContext:
             wire = self.wire(Slice(stream.axis, -kept, frames), (wire,), sliced, suffix="phase")[0]
         out_length = self.batch_output().shape[stream.axis] if length is None else length
         out = Linear(stream.axis, out_length, out_delay, stream.rate / stride)
-        if reads is not None:
-            self._windows[wire, out] = (
-                reads,
-                lambda i: (i * stride - before, i * stride - before + field),
-            )
+        rest = stride * out_delay - d - field + before
+        whole = "a result is never early" if ahead < 0 else f"whole strides of {stride} frames"
+        reasons = (
+            (LATE_END, late),
+            (f"the window reaches {field} frames ahead", field),
+            (f"{before} frames of padding in front", -before),
+            (whole, rest),
+        )
+        parts = tuple(Part(why, frames, stream.rate) for why, frames in reasons if frames)
+        self._windows[wire] = _Framed(
+            out, source, parts, reads, lambda i: (i * stride - before, i * stride - before + field)
+        )
         return wire, out
 
     def _refuse_stride(self, frames: Dim, stride: int, stream: Linear) -> NoReturn:
@@ -310,12 +345,12 @@ class PulseContext:
         self, wire: Outlet, *, field: int, stride: int, before: int = 0, after: int = 0
     ) -> tuple[Outlet, Linear, int]:
         """Return the wire with the earlier frames that reach into the output of this turn."""
-        reads = self._reads.get(wire)
+        source, reads = wire, self._reads.get(wire)
         # Frame length + g reaches a kept output where (g + 1)*stride <= field - after; frame -g
         # where g*stride <= field - before.
         beyond = max(0, (field - after) // stride)
-        if beyond:
-            wire = self.delay(wire, self.late_end(wire))
+        late = self.late_end(wire) if beyond else 0
+        wire = self.delay(wire, late)
         stream = self.streaming(wire)
         history = field // stride
         ahead = max(0, (field - before) // stride)
@@ -333,12 +368,18 @@ class PulseContext:
         length = self.batch_output().shape[stream.axis]
         delay = stride * stream.delay + before
         out = Linear(stream.axis, length, delay, stream.rate * stride)
-        if reads is not None:
-            # Output p reads frames (p + before - k*dilation) / stride, where that is an integer.
-            self._windows[framed, out] = (
-                reads,
-                lambda i: (-((field - before - i) // stride), (i + before) // stride),
-            )
+        parts = (
+            Part(LATE_END, late, stream.rate),
+            Part(f"{before} frames dropped in front", before, out.rate),
+        )
+        # Output p reads frames (p + before - k*dilation) / stride, where that is an integer.
+        self._windows[framed] = _Framed(
+            out,
+            source,
+            tuple(part for part in parts if part.frames),
+            reads,
+            lambda i: (-((field - before - i) // stride), (i + before) // stride),
+        )
         return framed, out, history
 
     def late_end(self, wire: Outlet) -> int:
@@ -353,8 +394,6 @@ class PulseContext:
         if isinstance(length, int):
             # A constant length is known from the first turn on.
             return 0
-        unit = self.pulse.unit
-        per_turn = int(stream.rate * unit)
         least = self.batch.scope.smallest(self.symbol)
         try:
             growth = slope(length, self.symbol)
@@ -366,25 +405,9 @@ class PulseContext:
                 f"({stream.rate} per source frame), so its end cannot be met in time",
                 "crop or pad the stream by a fixed number of frames",
             )
-        settled = self._settled(length)
-        last = max(0, evaluate(length, {self.symbol: settled + (1 << 40)})) if not growth else None
-        worst = 0
-        for k in self._pulses(settled, period(length, self.symbol)):
-            at = max(0, evaluate(length, {self.symbol: max(k * unit, least)}))
-            if last is not None and at >= last:
-                break
-            worst = max(worst, k * per_turn - at - stream.delay)
-        return worst
-
-    def _settled(self, length: TDim) -> int:
-        """Return a stream length beyond which every min and max of `length` has made its choice."""
-        return (_constants(length) + 1) * period(length, self.symbol)
-
-    def _pulses(self, settled: int, cycle: int) -> list[int]:
-        """Pulse counts that decide the worst end: all until settled, then one period."""
-        first = settled // self.pulse.unit + 1
-        dense = range(min(first, _DENSE_PULSES))
-        return [*dense, *range(first, first + cycle // math.gcd(cycle, self.pulse.unit) + 1)]
+        grows, per_turn = growth != 0, int(stream.rate * self.pulse.unit)
+        ahead = most_ahead(length, self.symbol, self.pulse.unit, per_turn, least, grows=grows)
+        return max(0, ahead - stream.delay)
 
     def pad(
         self,
@@ -415,6 +438,25 @@ class PulseContext:
         raise Refused(reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy)
 
 
+@dataclass(frozen=True, slots=True)
+class _Framed:
+    """A wire with the frames that the windows of a turn read.
+
+    Attributes:
+        stream: how the op's output will stream.
+        source: the wire as the rule gave it.
+        parts: why the output comes later than the source.
+        reads: source frames that the given wire reads, None when it reads none.
+        window: frames of the given wire that a frame of the output reads.
+    """
+
+    stream: Linear
+    source: Outlet
+    parts: tuple[Part, ...]
+    reads: Reads | None
+    window: Window
+
+
 def _raw_window(old: Linear, new: Linear, reach: tuple[float, int]) -> Window:
     """Return what of an input a frame reads, raw frame f at f times the ratio of the rates."""
     ratio = old.rate / new.rate
@@ -425,14 +467,3 @@ def _raw_window(old: Linear, new: Linear, reach: tuple[float, int]) -> Window:
         return at + start, at + reach[1]
 
     return window
-
-
-def _constants(dim: Dim) -> int:
-    """Return the sum of the sizes of every integer in a dim, at any depth."""
-    if isinstance(dim, int):
-        return abs(dim)
-    total = abs(dim.constant) + sum(abs(coefficient) for _, coefficient in dim.terms)
-    for monomial, _ in dim.terms:
-        for atom in monomial:
-            total += atom.divisor + sum(_constants(piece) for piece in atom.pieces)
-    return total

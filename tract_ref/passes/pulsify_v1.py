@@ -21,6 +21,7 @@ from tract_ref.ir.pulse import Pulse
 from tract_ref.ir.rules import Refusal
 from tract_ref.passes.before_pulsify import before_pulsify
 from tract_ref.passes.declutter import declutter
+from tract_ref.passes.delays import DelayRecord, DelayStep, wire_called
 from tract_ref.passes.pulse_context import STAGE, PulseContext
 from tract_ref.stream.fact import Linear, PulsedFact
 from tract_ref.stream.tables import PULSIFY_V1
@@ -56,6 +57,7 @@ class Pulsed:
         infos: per wire name of `batch`, where it went; wires that a pass removed are absent.
         receptive_field: source frames that one output frame depends on, the widest of all outputs;
             None when a recurrence makes it unbounded.
+        record: what the rules told about delays.
     """
 
     model: Model
@@ -64,6 +66,24 @@ class Pulsed:
     symbol: str
     infos: Mapping[str, Wire]
     receptive_field: int | None
+    record: DelayRecord
+
+    def explain(self, name: str) -> tuple[DelayStep, ...]:
+        """Return the path from a source to an output, or another wire, that makes its delay.
+
+        At every node the path follows the input that comes last. What the steps add, in source
+        frames, is exactly the delay of the last one.
+
+        Args:
+            name: an output, or a wire of `batch`.
+
+        Returns:
+            One step per node, the source first; nothing for a wire that does not stream.
+
+        Raises:
+            InvalidModel: no wire is called so.
+        """
+        return self.record.path(wire_called(self.batch, name))
 
     def pulsed_fact(self, name: str) -> PulsedFact:
         """Return the streaming fact of a wire of the batch model."""
@@ -148,6 +168,62 @@ def _translated(context: PulseContext) -> PulseContext:
     return context
 
 
+@dataclass(frozen=True)
+class RefusedNode:
+    """A node that cannot stream, whatever its neighbours do.
+
+    Attributes:
+        error: the refusal: node, reason, and what change would lift it.
+        upstream: how the input that comes last came to be; empty when no input streams.
+        behind: how many nodes read what it would have made, and were not judged.
+    """
+
+    error: Refused | Inconclusive
+    upstream: tuple[DelayStep, ...]
+    behind: int
+
+
+def refusals(
+    model: Model, pulse: int | str | Dim, *, symbol: str | None = None
+) -> tuple[RefusedNode, ...]:
+    """Return every node that `pulsify` refuses by itself, in evaluation order.
+
+    A node behind a refused one is not judged: nothing is known of its input.
+
+    Args:
+        model: a batch model; it is not changed.
+        pulse: source frames per turn, as for `pulsify`.
+        symbol: the stream symbol; by default the only symbol of the inputs.
+
+    Returns:
+        The refused nodes; none for a model that streams, or whose outputs all stay the same.
+
+    Raises:
+        InvalidModel: as `pulsify`.
+    """
+    size = _read_pulse(pulse)
+    name = stream_symbol(model, symbol)
+    batch = before_pulsify(declutter(model))
+    _require_free(size, batch)
+    context = PulseContext(batch, size, name)
+    found: dict[int, tuple[Refused | Inconclusive, tuple[DelayStep, ...]]] = {}
+    blame: dict[int, set[int]] = {}
+    for node in batch.order():
+        behind = set[int]().union(*(blame.get(outlet.node, ()) for outlet in node.inputs))
+        if behind:
+            blame[node.id] = behind
+            continue
+        try:
+            _translate(context, node)
+        except (Refused, Inconclusive) as error:
+            found[node.id] = error, context.record.upstream(node.id)
+            blame[node.id] = {node.id}
+    return tuple(
+        RefusedNode(error, steps, sum(number in roots for roots in blame.values()) - 1)
+        for number, (error, steps) in found.items()
+    )
+
+
 def _read_pulse(pulse: int | str | Dim) -> Pulse:
     try:
         return Pulse.read(pulse)
@@ -157,6 +233,8 @@ def _read_pulse(pulse: int | str | Dim) -> Pulse:
 
 def _require_free(pulse: Pulse, batch: Model) -> None:
     """Require that the symbol of the pulse stands for nothing else."""
+    if not pulse.symbol:
+        return
     facts = [fact for node in batch.order() for fact in node.outputs]
     if pulse.symbol in batch.scope.symbols or any(f.mentions(pulse.symbol) for f in facts):
         raise InvalidModel(
@@ -268,4 +346,4 @@ def _finished(context: PulseContext, batch: Model) -> Pulsed:
                 batch_outlet, stream = named[label]
                 infos[label] = Wire(batch_outlet, outlet, stream)
     field = context.receptive_field(context.model.outputs)
-    return Pulsed(final, batch, context.pulse.frames, context.symbol, infos, field)
+    return Pulsed(final, batch, context.pulse.frames, context.symbol, infos, field, context.record)

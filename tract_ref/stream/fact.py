@@ -17,6 +17,9 @@ from fractions import Fraction
 from tract_ref.dim import Dim
 from tract_ref.ir.fact import Fact
 
+LATE_END = "waits until the end of the stream is known"
+"""Why what happens after the last frame comes late, where a delay is explained."""
+
 
 @dataclass(frozen=True, slots=True)
 class Linear:

@@ -78,6 +78,7 @@ class PulsifyContext(Protocol):
         *streams: Linear | None,
         suffix: str = "",
         reach: tuple[float, int] = (0, 0),
+        why: str = "",
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model, with one streaming fact per output.
 
@@ -88,6 +89,8 @@ class PulsifyContext(Protocol):
             suffix: appended to the batch node's name; empty gives the name itself.
             reach: first and last input frame of a turn that its first output frame reads; the first
                 is `-math.inf` when it reads the whole past.
+            why: what makes an output come later, or earlier, than the input that comes last; for
+                an op on what `window` or `accumulate` returned, it is known.
         """
         ...
 
@@ -105,14 +108,15 @@ class PulsifyContext(Protocol):
         """
         ...
 
-    def restream(self, wire: Outlet, stream: Linear) -> Outlet:
+    def restream(self, wire: Outlet, stream: Linear, *, why: str = "") -> Outlet:
         """Return the same samples under another streaming fact: what a crop of the front is."""
         ...
 
-    def delay(self, wire: Outlet, delay: int, *, overlap: int = 0) -> Outlet:
+    def delay(self, wire: Outlet, delay: int, *, overlap: int = 0, why: str = "waits") -> Outlet:
         """Return the wire `delay` frames later, each turn led by `overlap` frames seen before.
 
-        Equal requests on one wire share one Delay; nothing is added for 0 and 0.
+        Equal requests on one wire share one Delay; nothing is added for 0 and 0. `why` says what is
+        waited for.
         """
         ...
 

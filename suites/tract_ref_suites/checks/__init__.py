@@ -37,11 +37,21 @@ class Law:
         id: stable name.
         check: raises CheckFailure when the law does not hold.
         streams: it says nothing about problems that do not stream.
+        refuses: it says something about problems that must be refused.
     """
 
     id: str
     check: Callable[[Problem, Engine], None]
     streams: bool = False
+    refuses: bool = False
+
+    def is_about(self, problem: Problem) -> bool:
+        """Say whether the law says something about a problem."""
+        return (
+            not self.streams
+            or bool(problem.pulses)
+            or (self.refuses and bool(problem.refused_at))
+        )
 
 
 def _own(check: Callable[[Problem], None]) -> Callable[[Problem, Engine], None]:
@@ -55,7 +65,7 @@ def _nothing_is_too_small_or_too_large(problem: Problem) -> None:
 
 OWN_LAWS = (
     Law("P0", _own(eval_equals_oracle)),
-    Law("P1", _own(stream_equals_batch), streams=True),
+    Law("P1", _own(stream_equals_batch), streams=True, refuses=True),
     Law("P2", _own(any_pulse_agrees), streams=True),
     Law("P3", _own(filler_never_shows), streams=True),
     Law("P4", _own(declutter_changes_no_value)),
@@ -67,7 +77,7 @@ OWN_LAWS = (
     Law("P13", _own(any_turns_agree), streams=True),
 )
 ENGINE_BATCH = Law("P10", engine_equals_batch)
-ENGINE_STREAM = Law("P1", engine_streams_batch, streams=True)
+ENGINE_STREAM = Law("P1", engine_streams_batch, streams=True, refuses=True)
 ENGINE_TURNS = Law("P13", engine_takes_any_turns, streams=True)
 
 

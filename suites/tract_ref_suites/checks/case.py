@@ -54,12 +54,12 @@ def question(case: CaseFolder, *, file: str = "io.npz") -> tuple[Case, dict[str,
         for name, outlet in zip(model.input_names, model.inputs, strict=True):
             found = model.fact(outlet).axes_with(stream.symbol)
             axes |= {name: found[0]} if found else {}
-    return Case(case.folder, "graph.nnef", inputs, symbol, length, axes), outputs
+    return Case(case.folder, case.model_file, inputs, symbol, length, axes), outputs
 
 
 def _load(case: CaseFolder) -> Model:
     with stage("read"):
-        return load(case.folder)
+        return load(case.model_path)
 
 
 def _batch(case: CaseFolder, assertion: Assertion, engine: Engine) -> None:
@@ -174,7 +174,7 @@ def _refuses(case: CaseFolder, assertion: Assertion) -> None:
     wanted = getattr(errors, stated["class"])
 
     def attempt() -> None:
-        model = load(case.folder)
+        model = load(case.model_path)
         if assertion.stage == "declutter":
             declutter(model)
         elif assertion.stage == "pulse":

@@ -10,9 +10,11 @@ from math import gcd
 from pathlib import Path
 
 from tract_ref.approx import Array
-from tract_ref.errors import Refused
+from tract_ref.dim import slope
+from tract_ref.errors import Inconclusive, Refused
 from tract_ref.nnef.archive import write_folder
 from tract_ref.nnef.writer import model_files
+from tract_ref_suites.cases import NNEF_FILE, ONNX_FILE
 from tract_ref_suites.checks.bounds import bound_for
 from tract_ref_suites.checks.failure import CheckFailure, NotOffered, require, require_equal
 from tract_ref_suites.checks.subject import Subject, stream_axes
@@ -20,9 +22,6 @@ from tract_ref_suites.checks.turns import ENDS
 from tract_ref_suites.engines import protocol
 from tract_ref_suites.engines.protocol import Case, Chunking, Engine, Values
 from tract_ref_suites.problems.base import SYMBOL, Problem
-
-FORMATS = frozenset({"nnef"})
-"""Formats that a case folder is written in."""
 
 
 def engine_equals_batch(problem: Problem, engine: Engine) -> None:
@@ -33,12 +32,19 @@ def engine_equals_batch(problem: Problem, engine: Engine) -> None:
 
 
 def engine_streams_batch(problem: Problem, engine: Engine) -> None:
-    """P1 on an engine: its raw stream, cut by its own delay, is the expected batch value."""
+    """P1 on an engine: its raw stream, cut by its own delay, is the expected batch value.
+
+    It is asked also where the reference refuses: there it may refuse as well.
+    """
     with written(problem, engine) as case:
-        for pulse in problem.pulses:
+        for pulse in (*problem.pulses, *problem.refused_at):
             for end in ("late", "known"):
                 chunks = Chunking.regular(problem.length, pulse, end)
-                values = answered(engine.stream(case, chunks))
+                outcome = engine.stream(case, chunks)
+                if pulse in problem.refused_at and isinstance(outcome, protocol.Refused):
+                    continue
+                values = answered(outcome)
+                _require_rates(problem, values, pulse)
                 expected = tuple(problem.expected().values())
                 kept = cut_stream(values, expected)
                 _require_values(problem, kept, f"pulse {pulse}, end {end}")
@@ -86,16 +92,17 @@ def written(problem: Problem, engine: Engine) -> Generator[Case]:
 
 
 def _form(problem: Problem, subject: Subject, engine: Engine) -> tuple[str, dict[str, bytes]]:
-    """Return the name of the model file and all files, in the form that the engine reads."""
-    if "nnef" not in engine.can().formats:
-        content = problem.onnx()
-        if content is None:
-            raise NotOffered("the problem has no ONNX form")
-        return "model.onnx", {"model.onnx": content}
-    try:
-        return "graph.nnef", model_files(subject.model)
-    except Refused as refusal:
-        raise NotOffered(str(refusal)) from refusal
+    """Return the name of the model file and all files, in a form that the engine reads."""
+    formats, reason = engine.can().formats, "the problem has no ONNX form"
+    if "nnef" in formats:
+        try:
+            return NNEF_FILE, model_files(subject.model)
+        except Refused as refusal:
+            reason = str(refusal)
+    content = problem.onnx() if "onnx" in formats else None
+    if content is None:
+        raise NotOffered(reason)
+    return ONNX_FILE, {ONNX_FILE: content}
 
 
 def answered(outcome: protocol.Outcome) -> Values:
@@ -137,6 +144,26 @@ def cut_stream(values: Values, expected: tuple[Array, ...]) -> tuple[Array, ...]
         window = slice(delay, delay + wanted.shape[axis])
         kept.append(raw[(*(slice(None),) * axis, window)])
     return tuple(kept)
+
+
+def _require_rates(problem: Problem, values: Values, pulse: int) -> None:
+    """Require that outputs which gain as many frames at every turn gain those of a pulse."""
+    model = problem.model()
+    for outlet, gained, axis in zip(
+        model.outputs, values.increments or (), values.axes or (), strict=False
+    ):
+        shape = model.fact(outlet).shape
+        if not 0 <= axis < len(shape) or len(gained) < 2 or len(set(gained)) > 1:
+            continue
+        dim = shape[axis]
+        try:
+            wanted = slope(dim, SYMBOL) * pulse
+        except Inconclusive:
+            # A product of the symbol with itself grows faster than any pulse.
+            wanted = None
+        if wanted != gained[0] and wanted != 0:
+            text = f"pulse {pulse}: {gained[0]} frames at every turn of an output of {dim}"
+            raise CheckFailure("pulsify", "wrong_shape", text)
 
 
 def _require_values(problem: Problem, values: tuple[Array, ...], what: str) -> None:

@@ -37,7 +37,7 @@ class FolderProblem(Problem):
         return self.case.stream.pulses if self.case.stream is not None else ()
 
     def model(self) -> Model:
-        return load(self.case.folder)
+        return load(self.case.model_path)
 
     def inputs(self) -> dict[str, Array]:
         return {name: self._arrays[name] for name in self.model().input_names}

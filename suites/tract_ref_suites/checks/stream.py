@@ -6,8 +6,10 @@ import itertools
 
 import numpy as np
 
-from tract_ref import Plan, Session
+from tract_ref import Plan, Session, pulsify
 from tract_ref.approx import Array, compare
+from tract_ref.errors import Refused
+from tract_ref.ir.dump import dump
 from tract_ref.ops.buffer import Delay
 from tract_ref_suites.checks.failure import CheckFailure, require, require_equal, stage
 from tract_ref_suites.checks.subject import Subject
@@ -20,7 +22,7 @@ from tract_ref_suites.checks.turns import (
     run_pushes,
     run_turns,
 )
-from tract_ref_suites.problems.base import Problem
+from tract_ref_suites.problems.base import SYMBOL, Problem
 
 _SHIFTS = (-1, 1, -2, 2, -3, 3)
 
@@ -28,10 +30,14 @@ _SHIFTS = (-1, 1, -2, 2, -3, 3)
 def stream_equals_batch(problem: Problem) -> None:
     """P1: raw turns, delay cut, are the batch bit for bit, the end known at once or late.
 
+    Where the problem says so, the pulsifier refuses instead, and leaves the model as it was.
+
     Raises:
         CheckFailure: they are not; a stream that is right at another delay is `wrong_delay`.
     """
     subject = Subject(problem)
+    for pulse in problem.refused_at:
+        _require_refusal(subject, pulse)
     for pulse, end, fill in itertools.product(problem.pulses, ENDS, FILLS):
         plan = subject.pulsed_plan(pulse)
         with stage("run"):
@@ -39,6 +45,20 @@ def stream_equals_batch(problem: Problem) -> None:
         for name, output in raw.items():
             what = f"pulse {pulse}, end {end}, filler {fill}: stream against batch"
             require_kept(output, subject.batch[name], name, what)
+
+
+def _require_refusal(subject: Subject, pulse: int) -> None:
+    before, starts = dump(subject.model), subject.problem.refusal
+    try:
+        pulsify(subject.model, pulse, symbol=SYMBOL)
+    except Refused as refusal:
+        text = f"pulse {pulse}: {str(refusal)!r} where a refusal starting {starts!r} is stated"
+        require(str(refusal).startswith(starts), "pulsify", "wrong_value", text)
+        text = f"pulse {pulse}: the refusal changes the model"
+        require(dump(subject.model) == before, "pulsify", "wrong_value", text)
+        return
+    text = f"pulse {pulse}: streamed, where a refusal starting {starts!r} is stated"
+    raise CheckFailure("pulsify", "wrong_value", text)
 
 
 def require_kept(

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tract_ref import Plan
 from tract_ref.approx import Array, compare
 from tract_ref.dim import Dim, evaluate
 from tract_ref_suites.checks.failure import CheckFailure, require
@@ -37,11 +38,7 @@ def _check_delay(subject: Subject, pulse: int) -> None:
     problem = subject.problem
     plan = subject.pulsed_plan(pulse)
     least = problem.least_delay(pulse)
-    # Source frames that the latest output waits for.
-    late = max(
-        (-(-delay * pulse // q) for _, axis, delay, _, q in output_frames(plan, 0) if axis >= 0),
-        default=0,
-    )
+    late = _late(plan, pulse)
     field = subject.pulsed(pulse).receptive_field or 0
     wanted = subject.smallest + late + field + _TURNS * pulse
     length = subject.admitted(max(problem.length, wanted))
@@ -61,6 +58,14 @@ def _check_delay(subject: Subject, pulse: int) -> None:
         if not any(_is_least(subject, base, length, pulse, output) for base in bases):
             text = f"pulse {pulse}: {name!r} announces delay {delay}; {delay - 1} would do"
             raise CheckFailure("pulsify", "wrong_delay", text)
+
+
+def _late(plan: Plan, pulse: int) -> int:
+    """Return how many source frames the latest output waits for."""
+    return max(
+        (-(-delay * pulse // q) for _, axis, delay, _, q in output_frames(plan, 0) if axis >= 0),
+        default=0,
+    )
 
 
 def _varies(subject: Subject) -> bool:
@@ -171,9 +176,9 @@ def _check_field(subject: Subject, pulse: int) -> None:
     if field is None:
         # A recurrence remembers the whole past: there is no end to reach.
         return
-    wanted = subject.smallest + 2 * field + 2
-    length = subject.admitted(max(problem.length, wanted))
     plan = subject.pulsed_plan(pulse)
+    wanted = subject.smallest + _late(plan, pulse) + 2 * field + 2
+    length = subject.admitted(max(problem.length, wanted))
     rows = [row for row in output_frames(plan, length) if row[1] >= 0]
     found: dict[str, dict[int, set[int]]] = {name: {} for name, *_ in rows}
     widest = 0

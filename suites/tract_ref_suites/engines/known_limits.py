@@ -21,7 +21,11 @@ from tract_ref_suites.checks.failure import Symptom
 from tract_ref_suites.problems.base import Problem
 
 EXPECTATIONS = Path(__file__).parent / "expectations"
-PREDICATES = ("tract_ref_suites.engines.limits", "tract_ref_suites.engines.limits_more")
+PREDICATES = (
+    "tract_ref_suites.engines.limits",
+    "tract_ref_suites.engines.limits_more",
+    "tract_ref_suites.engines.limits_turns",
+)
 
 SYMPTOMS_OF: dict[str, frozenset[Symptom]] = {
     "refused": frozenset({"refused", "malformed"}),

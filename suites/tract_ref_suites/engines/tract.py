@@ -22,7 +22,8 @@ WORKER = "tract_ref_suites.engines.tract_worker"
 class TractEngine:
     """Runs NNEF and ONNX models with the installed `tract` package.
 
-    Streams in pulses of one size, or with a symbolic pulse; `workers` keeps its aborts away from the tests.
+    Streams in pulses of one size, or in turns of several with a symbolic pulse; `workers` keeps its
+    aborts away from the tests.
 
     Args:
         timeout: limit per case, in seconds.

@@ -297,7 +297,7 @@ def _stream(
     chunks = Chunking(request["pulse"], tuple(request["sizes"]), request["end"])
     turns_of = _turns_of(chunks)
     with _stage("pulsify"):
-        pulse = chunks.pulse if chunks.is_regular else f"{chunks.pulse}*{_CHUNK}"
+        pulse = f"{chunks.pulse}*{_CHUNK}" if turns_of else chunks.pulse
         model.transform(tract.Pulse(pulse, symbol=symbol))
         feeds = _feeds(model, inputs, request)
         sinks = _sinks(model, batch_dims, request)
@@ -325,7 +325,7 @@ def _stream(
 
 def _turns_of(chunks: Chunking) -> list[int]:
     """Return the pulses of the turns that uneven pushes make; a symbolic pulse takes several."""
-    if chunks.is_regular:
+    if chunks.is_regular or chunks.pulse < 1:
         return []
     sizes = [size for size in chunks.sizes if size]
     if any(size % chunks.pulse for size in sizes[:-1]):

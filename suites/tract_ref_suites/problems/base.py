@@ -38,6 +38,7 @@ class Problem(ABC):
         op: name of the op under test.
         length: stream length S of the inputs, in source frames.
         pulses: pulses at which the model must stream; empty when it is batch only.
+        refused_at: pulses at which the reference must refuse it, and no engine may be wrong.
         approx: named tolerance between two executions of it; `exact` for `eval` against `eval`.
     """
 
@@ -69,6 +70,16 @@ class Problem(ABC):
     def onnx(self) -> bytes | None:
         """Return the model as an ONNX file; None where it has only an NNEF form."""
         return None
+
+    @property
+    def refused_at(self) -> tuple[int, ...]:
+        """Pulses at which the reference must refuse; another engine refuses or is right."""
+        return ()
+
+    @property
+    def refusal(self) -> str:
+        """First words of that refusal."""
+        return ""
 
     @property
     def oracle_approx(self) -> str:
@@ -125,8 +136,8 @@ class ErrorCase:
 def small_integers(seed: int, shape: tuple[int, ...], dtype: str = "f4") -> Array:
     """Draw integers in [-5, 5] other than 0: sums are exact and no element hides an error."""
     rng = np.random.default_rng(seed)
-    values = rng.integers(1, 6, shape) * rng.choice([-1, 1], shape)
-    return values.astype(np.dtype(dtype))
+    sizes = rng.integers(1, 6, shape)
+    return np.where(rng.integers(0, 2, shape), sizes, -sizes).astype(np.dtype(dtype))
 
 
 def normals(seed: int, shape: tuple[int, ...], dtype: str = "f4") -> Array:

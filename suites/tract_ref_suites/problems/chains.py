@@ -7,6 +7,8 @@ the closed forms of 9.2, with the wait for a late end of 8.20 found by trying ev
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +28,6 @@ from tract_ref_suites.problems.base import (
 )
 from tract_ref_suites.problems.graphs import run_steps
 from tract_ref_suites.strategies.models import CHANNELS, UNARY, Step, add_chain, frames_of
-from tract_ref_suites.strategies.shapes import lengths, pulses
 from tract_ref_suites.strategies.windows import Along
 
 # Beyond as many source frames no length of a chain that is drawn changes its form.
@@ -40,7 +41,7 @@ def source(model: Model, channels: int = CHANNELS) -> Fact:
 
 def total_stride(steps: tuple[Step, ...]) -> int:
     """Return the source frames per output frame: pulses are multiples of it."""
-    return int(np.prod([step.stride for step in steps], dtype=int))
+    return math.prod(step.stride for step in steps)
 
 
 def field_of(steps: tuple[Step, ...]) -> int:
@@ -124,53 +125,84 @@ class ChainProblem(Problem):
         return chain_delay(self.steps, pulse)
 
 
-@st.composite
-def links(draw: st.DrawFn) -> Step:
-    """Draw one op: strides 1 to 3, kernels 1 to 5, dilations 1 to 4, up to 4 frames at an end."""
-    kind = draw(
-        st.sampled_from(["conv", "maxpool", "crop", "pad", "sample", "concat", "sumpool", *UNARY])
-    )
-    pair = draw(st.tuples(st.integers(0, 4), st.integers(0, 4)))
-    seed = draw(st.integers(0, 99)) if kind in ("conv", "concat") else 0
-    if kind in ("crop", "pad", "concat"):
-        return Step(kind, pair=pair, seed=seed)
-    if kind in UNARY:
-        return Step(kind)
-    stride = draw(st.integers(1, 3))
-    if kind == "sample":
-        return Step(kind, Along(1, stride), modulo=draw(st.integers(0, stride)))
-    kernel, dilation = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+# A chain is drawn as one flat row of integers, and read afterwards: making strategies and nesting
+# them would cost more than judging what is drawn. 0 is the dullest choice of each, and no op.
+_KINDS = (*UNARY, "crop", "pad", "concat", "sample", "conv", "maxpool", "sumpool")
+_NO_OP = len(_KINDS) // 2
+_GEOMETRIES = tuple(itertools.product(range(1, 6), range(1, 5), range(1, 4)))
+_SAMPLES = tuple((stride, at) for stride in range(1, 4) for at in range(stride + 1))
+_PAIRS = sorted(itertools.product(range(5), repeat=2), key=lambda pair: (sum(pair), pair))
+_PADDINGS = 4
+_FORMS = len(_GEOMETRIES) * _PADDINGS * len(_PAIRS)
+_FACTORS = tuple(itertools.permutations((1, 2, 3), 2))
+_SHARES = 1000
+
+
+def _link(kind: int, form: int, seed: int) -> Step | None:
+    """Read one op: strides 1 to 3, kernels 1 to 5, dilations 1 to 4, up to 4 frames at an end."""
+    if kind < _NO_OP:
+        return None
+    name = _KINDS[kind - _NO_OP]
+    left, place = divmod(form, len(_PAIRS))
+    pair = _PAIRS[place]
+    if name in UNARY:
+        return Step(name)
+    if name in ("crop", "pad", "concat"):
+        return Step(name, pair=pair, seed=seed if name == "concat" else 0)
+    if name == "sample":
+        stride, modulo = _SAMPLES[form % len(_SAMPLES)]
+        return Step(name, Along(1, stride), modulo=modulo)
+    left, padding = divmod(left, _PADDINGS)
+    kernel, dilation, stride = _GEOMETRIES[left]
     reach = (kernel - 1) * dilation
-    padding = draw(
-        st.sampled_from(["valid", (min(reach, pair[0]), min(reach, pair[1])), (reach, 0), pair])
-    )
-    return Step(kind, Along(kernel, stride, dilation, padding), seed=seed)
+    within = min(reach, pair[0]), min(reach, pair[1])
+    along = Along(kernel, stride, dilation, ("valid", within, (reach, 0), pair)[padding])
+    return Step(name, along, seed=seed if name == "conv" else 0)
 
 
-@st.composite
-def chain_problems(draw: st.DrawFn, *, most: int = 3, short: bool = False) -> ChainProblem:
+def _frames(way: int, share: int, pulse: int, field: int) -> int:
+    """Read a stream length: about a receptive field, whole pulses, middling, longer than both."""
+    match way:
+        case 0:
+            return share % (field + 2)
+        case 1:
+            return share % 5 * pulse
+        case 2:
+            return 14 + share % 17
+        case _:
+            return field + share % (field + 3 * pulse + 3)
+
+
+def chain_problems(*, most: int = 3, short: bool = False) -> st.SearchStrategy[ChainProblem]:
     """Draw 1 to `most` ops and two pulses.
 
     Args:
-        draw: hypothesis.
         most: most ops of the chain.
         short: streams of no frame to one more than the receptive field, pulses longer than them.
     """
-    steps = tuple(draw(st.lists(links(), min_size=1, max_size=most)))
-    stride, field = total_stride(steps), field_of(steps)
-    if short:
-        frames = draw(st.integers(0, field + 1))
-        whole = frames // stride + 1
-        sizes = (stride * draw(st.integers(1, max(1, whole - 1))), stride * whole)
-    else:
-        sizes = draw(pulses(stride, most=3))
-        frames = draw(lengths(sizes[0], field=field) | st.integers(14, 30))
-    return ChainProblem(
-        steps=steps,
-        frames=frames,
-        sizes=tuple(dict.fromkeys(sizes)),
-        seed=draw(st.integers(0, 999)),
-    )
+
+    def problem(drawn: tuple[int, ...]) -> ChainProblem:
+        seed, factor, way, share, *links = drawn
+        # Kernels and constants of one chain differ, and come back with the input.
+        read = (_link(*links[k : k + 2], 1000 * (k // 2 + 1) + seed) for k in range(0, 2 * most, 2))
+        steps = tuple(step for step in read if step is not None) or (Step("Abs"),)
+        stride, field = total_stride(steps), field_of(steps)
+        if short:
+            frames = share % (field + 2)
+            whole = frames // stride + 1
+            sizes = (stride * (1 + factor % max(1, whole - 1)), stride * whole)
+        else:
+            first, second = _FACTORS[factor % len(_FACTORS)]
+            sizes = (stride * first, stride * second)
+            frames = _frames(way, share, sizes[0], field)
+        return ChainProblem(
+            steps=steps, frames=frames, sizes=tuple(dict.fromkeys(sizes)), seed=seed
+        )
+
+    share, way = st.integers(0, _SHARES - 1), st.integers(0, 3)
+    factor = share if short else st.integers(0, len(_FACTORS) - 1)
+    link = (st.integers(0, _NO_OP + len(_KINDS) - 1), st.integers(0, _FORMS - 1))
+    return st.tuples(share, factor, way, share, *link * most).map(problem)
 
 
 STRATEGIES = {

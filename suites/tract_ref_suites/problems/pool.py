@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import strategies as st
+from onnx.helper import np_dtype_to_tensor_dtype
 
 from tract_ref.approx import Array
 from tract_ref.dim import sym
@@ -18,6 +19,7 @@ from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ops.pool import MaxPool, PoolMean, SumPool
 from tract_ref.stream.window import SameUpper, Valid, WindowSpec, explicit
+from tract_ref_suites.onnx_graphs import model_of, node, output, value
 from tract_ref_suites.problems.base import (
     SYMBOL,
     ErrorCase,
@@ -119,6 +121,28 @@ class PoolProblem(Streamed):
             return sum(found) / divisor if divisor else math.nan
 
         return pooled(data, self.along, fold)
+
+    def onnx(self) -> bytes | None:
+        """Return the form that has a ceil mode; the other pools have an NNEF form."""
+        is_plain = self.kind == "max" and all(a.padding not in ("upper", "lower") for a in self.along)
+        if not is_plain or self.crop != (0, 0) or self.dtype not in ("f4", "f8", "u1"):
+            return None
+        pads = [a.pads(1) for a in self.along]
+        operator = node(
+            "MaxPool",
+            ["x"],
+            ["y"],
+            kernel_shape=[a.kernel for a in self.along],
+            strides=[a.stride for a in self.along],
+            dilations=[a.dilation for a in self.along],
+            pads=[*(before for before, _ in pads), *(after for _, after in pads)],
+            ceil_mode=int(any(a.ceil for a in self.along)),
+        )
+        shape = (*self.shape[: self.axis], SYMBOL, *self.shape[self.axis + 1 :])
+        code = np_dtype_to_tensor_dtype(np.dtype(self.dtype))
+        y = output("y", dtype=code)
+        made = model_of([operator], [value("x", *shape, dtype=code)], [y])
+        return made.SerializeToString()
 
     @property
     def oracle_approx(self) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Hashable
+from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from tract_ref.ir.fact import TDIM, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
-from tract_ref.ir.op import Op, OpState
+from tract_ref.ir.op import Op
 from tract_ref.ir.patch import ModelPatch
 
 
@@ -64,16 +65,24 @@ def _key(node: Node, inputs: tuple[Outlet, ...]) -> Hashable | None:
         return None
     if isinstance(op, Const):
         return _const_key(op.tensor)
-    # An op class without value equality says that its instances are not interchangeable.
-    if type(op).__eq__ is object.__eq__ or not dataclasses.is_dataclass(op):
+    fields = _fields(type(op))
+    if fields is None:
         return None
-    fields = dataclasses.fields(cast("OpState", op))
-    key = (type(op), inputs, tuple(_exact(getattr(op, field.name)) for field in fields))
+    key = (type(op), inputs, tuple(_exact(getattr(op, name)) for name in fields))
     try:
         hash(key)
     except TypeError:
         return None
     return key
+
+
+@cache
+def _fields(kind: type[Op]) -> tuple[str, ...] | None:
+    """Return the names of an op's attributes, None where equal ones do not make it equal."""
+    # An op class without value equality says that its instances are not interchangeable.
+    if kind.__eq__ is object.__eq__ or not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 def _exact(value: object) -> object:
