@@ -127,12 +127,13 @@ class Case:
         inputs: name -> (shape as NNEF text, value).
         body: the assignments of the graph, after inputs and weights.
         outputs: name -> expected batch value, in output order.
-        pulses: frames per pulse, multiples of the total stride; none for a model of two axes that
-            grow, which does not stream.
+        pulses: frames per pulse, multiples of the total stride; none for a model that does not
+            stream.
         delay: one per output, in output frames.
         weights: name -> value, each one `.dat` file.
         counts: pass -> op name -> how many.
         refuses: pulses that the pulsifier declines.
+        asked: more of them, at which every other engine declines too or is right.
         golden: (output, index, value, decimals).
         assumes: assertions about the symbol.
         approx: how values are compared.
@@ -150,6 +151,7 @@ class Case:
     weights: Mapping[str, Array] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     refuses: Sequence[int] = ()
+    asked: Sequence[int] = ()
     golden: Sequence[tuple[str, list[int], float, int]] = ()
     assumes: Sequence[str] = ()
     approx: str = "exact"
@@ -170,7 +172,8 @@ class Case:
     def graph(self) -> str:
         """Return the text of the graph."""
         lines = ["version 1.0;", ""]
-        registries = ["tract_core"] + ["tract_extra"] * ("tract_extra_" in self.body)
+        others = ("tract_extra", "tract_transformers")
+        registries = ["tract_core", *(name for name in others if f"{name}_" in self.body)]
         lines += [f"extension tract_registry {name};" for name in registries]
         lines += ["extension tract_symbol S;"]
         lines += [f"extension tract_assert {text};" for text in self.assumes]
@@ -189,10 +192,12 @@ class Case:
         asserts = ['batch = "io.npz"']
         if self.pulses:
             asserts += ['stream = "io.npz"', f"delay = {list(self.delay)}"]
+        elif self.asked:
+            asserts.append('stream = "io.npz"\nmay_refuse = true')
         for stage, counts in self.counts.items():
             table = ", ".join(f"{name} = {count}" for name, count in counts.items())
             asserts.append(f'op_count = {{ {table} }}\npass = "{stage}"')
-        for pulse in self.refuses:
+        for pulse in (*self.refuses, *self.asked):
             asserts.append(
                 f'refuses = {{ pass = "pulse", pulse = {pulse}, class = "Refused", '
                 'starts = "pulsify v1: node" }'
@@ -208,9 +213,9 @@ class Case:
             f'about = "{self.about}"',
             f'approx = "{self.approx}"',
         ]
-        if self.pulses:
+        if self.pulses or self.asked:
             head += ["", "[stream]", 'symbol = "S"', f"length = {self.length}"]
-            head += [f"pulses = {list(self.pulses)}", f'end = "{self.end}"']
+            head += [f"pulses = {list(self.pulses or self.asked)}", f'end = "{self.end}"']
             head += [f"chunks = {list(self.chunks)}"] * bool(self.chunks)
         return "\n".join([*head, *(f"\n[[assert]]\n{text}" for text in asserts), ""])
 

@@ -74,12 +74,14 @@ class Assertion:
         value: what the key says.
         stage: the pass after which it holds (`pass` in the file): load, declutter or pulse.
         number: position in the file, from 0.
+        may_refuse: of a `stream`: an engine that refuses is not wrong.
     """
 
     kind: str
     value: Any
     stage: str
     number: int
+    may_refuse: bool = False
 
     @property
     def id(self) -> str:
@@ -249,8 +251,10 @@ def _assertion(entry: object, number: int, path: Path) -> Assertion:
     kinds = [kind for kind in KINDS if kind in entry]
     if len(kinds) != 1:
         raise CaseError(f"{path}: assertion {number} has {kinds}; it needs exactly one of {KINDS}")
-    _only(entry, {kinds[0], "pass"}, path)
+    own = {"may_refuse"} if kinds[0] == "stream" else set[str]()
+    _only(entry, {kinds[0], "pass", *own}, path)
     value = entry[kinds[0]]
+    may_refuse = _typed(entry.get("may_refuse", False), bool, f"assertion {number}", path)
     inner = value.get("pass") if isinstance(value, dict) else None
     stage = entry.get("pass") or inner or "load"
     if not isinstance(stage, str) or stage not in PASSES:
@@ -272,7 +276,7 @@ def _assertion(entry: object, number: int, path: Path) -> Assertion:
     _require_values(kinds[0], value, f"assertion {number}: {kinds[0]}", path)
     if kinds[0] in ("refuses", "invalid") and stage == "pulse":
         _typed(value.get("pulse"), int, f"assertion {number}: pulse", path)
-    return Assertion(kinds[0], value, stage, number)
+    return Assertion(kinds[0], value, stage, number, may_refuse)
 
 
 def _require_values(kind: str, value: Any, where: str, path: Path) -> None:
@@ -331,6 +335,7 @@ def save_case(
     stream: Stream | None = None,
     origin: Origin | None = None,
     onnx: bytes | None = None,
+    may_refuse: bool = False,
 ) -> str:
     """Write a case folder: model, io.npz and case.toml.
 
@@ -343,6 +348,7 @@ def save_case(
         stream: how it streams, when it does.
         origin: of a found case.
         onnx: the model as an ONNX file, written when it has no NNEF form.
+        may_refuse: an engine that refuses to stream it is not wrong.
 
     Returns:
         Empty, or why the model has no NNEF form: without ONNX the folder then has no model.
@@ -371,6 +377,7 @@ def save_case(
         lines += [f"engine = {_quoted(origin.engine)}", f"versions = {{ {versions} }}"]
     for kind in ("batch", "stream") if stream is not None else ("batch",):
         lines += ["", "[[assert]]", f'{kind} = "io.npz"']
+        lines += ["may_refuse = true"] * (may_refuse and kind == "stream")
     (folder / "case.toml").write_text("\n".join([*lines, ""]))
     return without
 

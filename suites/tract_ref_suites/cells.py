@@ -76,7 +76,7 @@ class Cell:
             except CheckFailure as failure:
                 if not self.only_wrong or failure.symptom not in SYMPTOMS_OF["refused"]:
                     raise
-                event(f"refused at the stage {failure.stage}")
+                self.tally.refused += 1
 
 
 def hand_cells(engine: Engine, limits: tuple[Limit, ...]) -> Iterator[Cell]:

@@ -53,11 +53,11 @@ def _seen(limit: DimLimit, witness: DimWitness) -> str:
 
 
 def _models() -> list[str]:
-    lines = ["| finding | kind | what happens | reproducer |", "|---|---|---|---|"]
+    lines = ["| finding | kind | what happens | seen | reproducer |", "|---|---|---|---|---|"]
     slugs = [folder.name for folder in case_folders()]
     for limit in load_limits(ENGINE, "unknown", slugs):
         command = f"`tract-ref replay nnef-test-cases/{limit.witness} --engine {ENGINE}`"
-        lines.append(_row([limit.id, limit.kind, limit.reason, command]))
+        lines.append(_row([limit.id, limit.kind, limit.reason, limit.seen, command]))
     return lines
 
 

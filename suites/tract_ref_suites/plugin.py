@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,22 +114,25 @@ def pytest_configure(config: pytest.Config) -> None:
             slugs = [path.name for path in case_folders()]
             known = load_limits(engine.name, engine.version, slugs)
             require_cells(known, cell_names(engine))
-            limits[engine.name] = _kept(known, config)
+            left_out = config.getoption("--without-limit") or ()
+            kept = kept_limits(known, left_out)
+            limits[engine.name] = () if config.getoption("--no-limits") else kept
     except (UnknownEngineError, CaseError, LimitError, FamilyError) as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[SUITE] = Suite(engines, limits, cases)
 
 
-def _kept(known: tuple[Limit, ...], config: pytest.Config) -> tuple[Limit, ...]:
+def kept_limits(known: tuple[Limit, ...], left_out: Sequence[str]) -> tuple[Limit, ...]:
     """Return the limits that are stepped around.
 
+    Args:
+        known: the limits of an engine.
+        left_out: ids of those that are not.
+
     Raises:
-        LimitError: an id to leave out is not one of them.
+        LimitError: an id is not one of them.
     """
-    left_out = frozenset(config.getoption("--without-limit"))
-    if config.getoption("--no-limits"):
-        return ()
-    unknown = left_out - {limit.id for limit in known}
+    unknown = set(left_out) - {limit.id for limit in known}
     if known and unknown:
         raise LimitError(f"--without-limit: no limit is called {sorted(unknown)}")
     return tuple(limit for limit in known if limit.id not in left_out)
@@ -158,7 +161,7 @@ def _parametrize(
     for engine in suite.engines:
         cells += source(engine, suite.limits[engine.name])
     for cell in cells:
-        cell.only_wrong = metafunc.config.getoption("--only-wrong")
+        cell.only_wrong = bool(metafunc.config.getoption("--only-wrong"))
     if not cells and any(engine.name == REFERENCE for engine in suite.engines):
         raise pytest.UsageError(f"no cell for {metafunc.function.__name__}")
     metafunc.parametrize(name, cells, ids=[cell.id for cell in cells])

@@ -37,6 +37,7 @@ class Tally:
         problems: how many problems were put to it.
         not_offered: how many of them have no file form or an input type that it does not take.
         limited: how many were not run because a known limit covers them.
+        refused: how many the engine refused, where that is no failure.
         outcome: ok or wrong; the report fills in what pytest saw.
         stage: of the last failure.
         symptom: of the last failure.
@@ -49,6 +50,7 @@ class Tally:
     problems: int = 0
     not_offered: int = 0
     limited: int = 0
+    refused: int = 0
     outcome: str = "ok"
     stage: str = ""
     symptom: str = ""
@@ -146,6 +148,7 @@ def save_problem(folder: Path, problem: Problem, error: Exception, tally: Tally)
             stream=stream,
             origin=origin,
             onnx=problem.onnx(),
+            may_refuse=bool(problem.refused_at),
         )
         lines += [f"no graph.nnef: {without}"] if without else []
         lines += ["", "model:", dump(model), "decluttered:", dump(declutter(model))]
@@ -181,6 +184,7 @@ def summary_lines(tallies: Iterable[Tally]) -> list[str]:
         counts.setdefault(tally.law, Counter())[tally.engine] += tally.problems
         notes[f"{tally.law}: not offered by {tally.engine}"] += tally.not_offered
         notes[f"{tally.law}: inside known limits of {tally.engine}"] += tally.limited
+        notes[f"{tally.law}: refused by {tally.engine}"] += tally.refused
     lines = [
         f"{law}: " + ", ".join(f"{count} {engine}" for engine, count in sorted(engines.items()))
         for law, engines in sorted(counts.items(), key=lambda item: _law_order(item[0]))

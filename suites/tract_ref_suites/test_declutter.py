@@ -259,6 +259,7 @@ def test_dump_prints_the_rewrites() -> None:
     words = ("--pass", "declutter", "--rewrites", "--json")
     report = run("dump", CASES / "wavenet-hey-snips", *words).json
     assert report == {
+        "schema": "tract-ref.dump-rewrites/1",
         "rewrites": {name: int(n) for name, n in found.items() if name != "visits"},
         "visits": int(found["visits"]),
     }

@@ -15,7 +15,7 @@ from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.per_element import PerElement, coordinate
 from tract_ref.ops.unary import Neg
-from tract_ref_suites.command_line import HEAD, nnef, run
+from tract_ref_suites.command_line import CASES, HEAD, nnef, run
 from tract_ref_suites.onnx_graphs import model_of, node, output, value
 
 FACT = Fact(np.dtype(np.float32), (2, sym("S")))
@@ -101,13 +101,13 @@ def inputs_of(line: str) -> list[str]:
 
 def test_json_holds_what_the_text_holds(tmp_path: Path) -> None:
     head = HEAD.replace(
-        "graph", "extension tract_assert S >= 1;\nextension tract_assert a: S == 1;\ngraph"
+        "graph", "extension tract_assert S >= 1;\nextension tract_assert a: S >= 2;\ngraph"
     )
     body = "x = tract_core_external(shape = [S], datum_type = 'f32'); y = tanh(x);"
     report = run("dump", nnef(tmp_path / "m", body, head=head), "--json").json
     assert report["schema"] == "tract-ref.dump/1"
     assert report["assertions"] == ["S >= 1"]
-    assert report["scenarios"] == {"a": ["S == 1"]}
+    assert report["scenarios"] == {"a": ["S >= 2"]}
     assert report["nodes"][1] == {
         "name": "y",
         "wires": ["y"],
@@ -132,3 +132,70 @@ a = y + z;"""
     model.set_outputs([x], ["y"])
     model.label(Outlet(x.node), "seen")
     assert dump(model).startswith("seen = Source() ")
+
+
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        (["--counts", "--provenance"], "--counts and --provenance do not go together"),
+        (
+            ["--pass", "declutter", "--rewrites", "--provenance"],
+            "--rewrites and --provenance do not go together",
+        ),
+        (["--pulse", "7"], "--pulse and --pass load do not go together"),
+        (["--pass", "roi", "--pulse", "7"], "--pulse and --pass roi do not go together"),
+    ],
+)
+def test_options_that_say_nothing_together_are_bad_input(words: list[str], seen: str) -> None:
+    ran = run("dump", CASES / "conv-valid", *words)
+    assert ran.status == 3
+    assert ran.out == ""
+    assert seen in ran.err
+
+
+LONG = HEAD.replace("graph", "extension tract_assert S >= 183;\ngraph")
+POOL = """x = tract_core_external(shape = [1, 1, S], datum_type = 'f32');
+y = max_pool(x, size = [1, 1, 3], padding = [(0, 0), (0, 0), (0, 0)], border = 'ignore');"""
+LATE = """x = tract_core_external(shape = [S], datum_type = 'f32');
+y = slice(x, axes = [0], begin = [2], end = [0]);"""
+
+
+def test_shapes_are_printed_in_their_shortest_form_under_the_assertions(tmp_path: Path) -> None:
+    model = nnef(tmp_path / "m", LATE, head=LONG)
+    assert run("dump", model).out.splitlines()[2].endswith(" -> S+-2,f32")
+    assert run("dump", model, "--json").json["nodes"][1]["facts"] == ["S+-2,f32"]
+    pulsed = run("dump", model, "--pass", "pulse", "--pulse", "4").out
+    assert "length=S+-2 " in pulsed
+    plain = run("dump", nnef(tmp_path / "n", LATE)).out
+    assert plain.splitlines()[1].endswith(" -> max(0,S+-2),f32")
+
+
+def test_what_tells_models_apart_prints_facts_as_they_are() -> None:
+    model = Model(Scope(["S>=183"]))
+    x = model.add_source("x", Fact(np.dtype(np.float32), (parse_dim("max(0,S-2)"),)))
+    model.set_outputs([x], ["y"])
+    assert dump(model).splitlines()[1].endswith(" -> max(0,S+-2),f32")
+    assert dump(model, simplified=True).splitlines()[1].endswith(" -> S+-2,f32")
+
+
+def test_shapes_of_turns_of_any_size_are_simplified_for_turns_of_one_frame_or_more(
+    tmp_path: Path,
+) -> None:
+    model = nnef(tmp_path / "m", POOL)
+    lines = run("dump", model, "--pass", "pulse", "--pulse", "P").out.splitlines()
+    assert lines[0] == "assert P >= 1"
+    assert lines[-2].startswith("y = MaxPool(")
+    # Where nothing is known of P, a pool gives max(0,P) frames.
+    assert " -> 1,1,P,f32  [" in lines[-2]
+
+
+def test_regions_are_those_of_the_decluttered_graph(tmp_path: Path) -> None:
+    body = """x = tract_core_external(shape = [S], datum_type = 'f32');
+a = x + 0.0;
+y = slice(copy(a), axes = [0], begin = [2], end = [0]);"""
+    model = nnef(tmp_path / "m", body)
+    decluttered = run("dump", model, "--pass", "declutter", "--counts").out
+    assert run("dump", model, "--pass", "roi", "--counts").out == decluttered
+    assert run("dump", model, "--counts").out != decluttered
+    assert " region=(🎯0>=2)" in run("dump", model, "--pass", "roi").out
+    assert "roi runs on what declutter returns" in " ".join(run("dump", "--help").out.split())

@@ -120,6 +120,14 @@ def _edge(g: Graph) -> Outlet:
     return g.shown(g.compare(Lt, g.line(0, 1, "S+2"), 1), padded)
 
 
+def _behind(mode: str) -> Callable[[Graph], Outlet]:
+    def build(g: Graph) -> Outlet:
+        x = g.source("x", "S")
+        return g.wire(Slice(0, S, S + 1), g.wire(Pad(((0, 2),), mode, 0), x))
+
+    return build
+
+
 def _rank(g: Graph) -> Outlet:
     x = g.source("x", 2, "S", "S")
     rows, columns = g.line(0, 2), g.line(1, 2)
@@ -229,6 +237,8 @@ EXACT: dict[str, tuple[Callable[[Graph], Outlet], Dim]] = {
     "slice-with-a-start": (_slice, ge(ROW, 5)),
     "pad-in-front": (_pad, ge(ROW, 3)),
     "edge-pad-copies-the-first": (_edge, eq(ROW, 0)),
+    "reflection-behind-the-end": (_behind("reflect"), eq(ROW, S - 2)),
+    "edge-behind-the-end": (_behind("edge"), eq(ROW, S - 1)),
     "mask-of-lower-rank": (_rank, ge(COLUMN - DEEP, 1)),
     "strict-band": (_strict_band, ge(ROW, COLUMN) * ge(1, ROW - COLUMN)),
     "convolution": (_conv, ge(DEEP, 3) * ge(6, DEEP)),

@@ -41,6 +41,7 @@ S = sym(SYMBOL)
 SCOPE = Scope(["S>=0"])
 AT = coordinate(0)
 BESIDE = coordinate(1)
+LARGEST = 120
 
 
 @st.composite
@@ -62,11 +63,16 @@ def test_union_intersection_and_complement_are_those_of_sets(
     for region, wanted in (
         (union(a, b, place.shape, SCOPE), first | second),
         (either(a, b), first | second),
-        (intersection(a, b), first & second),
         (settle(a, place.shape, SCOPE), first),
     ):
         # A region that grows too large is widened to all, never to something in between.
         assert region is None or np.array_equal(place.mask(region), wanted)
+    both = intersection(a, b)
+    if size_of(a * b) <= LARGEST:
+        assert np.array_equal(place.mask(both), first & second)
+    else:
+        assert size_of(both or 0) == min(size_of(a), size_of(b))
+        assert (place.mask(both) >= first & second).all()
 
 
 @given(placed(count=1), st.data())
@@ -139,6 +145,57 @@ def test_crops_samples_pads_and_copies_move_positions_as_numpy_does(data: st.Dat
 
 
 @pytest.mark.parametrize(
+    ("mode", "pair", "shown", "copied"),
+    [
+        ("reflect", (0, 2), S, S - 2),
+        ("reflect", (0, 2), S + 1, S - 3),
+        ("reflect", (1, 2), S + 2, S - 3),
+        ("reflect", (2, 0), 0, 2),
+        ("reflect", (2, 0), 1, 1),
+        ("edge", (0, 2), S, S - 1),
+        ("edge", (0, 2), S + 1, S - 1),
+        ("edge", (1, 2), S + 2, S - 1),
+        ("edge", (2, 0), 0, 0),
+        ("edge", (2, 0), 1, 0),
+    ],
+)
+def test_a_border_shows_the_position_that_it_copies(
+    mode: str, pair: tuple[int, int], shown: Dim, copied: Dim
+) -> None:
+    moved = bordered(eq(AT, shown), 0, pair, S, mode)
+    long = Scope(["S>=9"])
+    assert settle(moved, (S,), long) == settle(eq(AT, copied), (S,), long)
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "first", "last"),
+    [
+        # Some 🎯0 from 6 on has ⌊🎯0/4⌋ <= 🎯1: 4*🎯1 + 3 >= 6.
+        (ge(BESIDE, AT // 4) * ge(AT, 6), 1, 9),
+        (ge(BESIDE, AT // 4) * ge(AT, 8), 2, 9),
+        (ge(BESIDE, AT // 4) * ge(AT, 7), 1, 9),
+        # Some 🎯0 up to 9 has ⌊🎯0/4⌋ >= 🎯1: 4*🎯1 <= 9.
+        (ge(AT // 4, BESIDE) * ge(9, AT), 0, 2),
+        (ge(AT // 4, BESIDE) * ge(7, AT), 0, 1),
+        (ge(AT // 4, BESIDE) * ge(8, AT), 0, 2),
+    ],
+    ids=str,
+)
+def test_a_projection_under_a_floor_reaches_both_ends_of_its_block(
+    comparisons: Dim, first: int, last: int
+) -> None:
+    place = Place((40, 10), 0)
+    found = project(comparisons, [1], place.shape)
+    assert place.mask(found)[0].tolist() == [first <= at <= last for at in range(10)]
+    assert np.array_equal(place.mask(found), seen_along(place.mask(comparisons), 0))
+
+
+def test_a_floor_is_taken_out_of_a_comparison_on_either_side() -> None:
+    assert settle(ge(2, AT // 4), (40,), SCOPE) == ge(11, AT)
+    assert settle(ge(AT // 4, 2), (40,), SCOPE) == ge(AT, 8)
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [((2, 3), (6,)), ((6,), (2, 3)), ((2, 6), (4, 3)), ((S, 2), (2 * S,)), ((S, 4), (2 * S, 2))],
     ids=str,
@@ -204,7 +261,7 @@ def test_a_region_that_grows_too_large_is_everywhere() -> None:
         region = union(region, eq(AT, number), (60,), Scope())
         if region is None:
             break
-        assert size_of(region) <= 120
+        assert size_of(region) <= LARGEST
     assert region is None
 
 

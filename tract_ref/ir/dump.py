@@ -9,37 +9,51 @@ Both sides of a line name wires, by the names that the source document gave them
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tract_ref.dim import Scope
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Const, Model, Node, Outlet
 
 
-def dump(model: Model, *, notes: dict[Outlet, str] | None = None, provenance: bool = False) -> str:
+def dump(
+    model: Model,
+    *,
+    notes: dict[Outlet, str] | None = None,
+    provenance: bool = False,
+    simplified: bool = False,
+) -> str:
     """Return one line per node: outputs, op with attributes, inputs, facts; sub-models indented.
 
     Args:
         model: the model.
         notes: extra text per wire (streaming facts).
         provenance: say which nodes of the source document a node comes from.
+        simplified: write shapes in their shortest form under the model's assertions; otherwise as
+            the facts hold them, so that two texts differ where two models do.
     """
     lines = [f"assert {line}" for line in model.scope.lines]
     for node in model.order():
-        lines.append(_line(model, node, notes or {}, provenance))
+        facts = [simple_fact(f, model.scope) if simplified else f for f in node.outputs]
+        lines.append(_line(model, node, facts, notes or {}, provenance))
         for body in node.op.bodies():
-            inner = dump(body, provenance=provenance).splitlines()
+            inner = dump(body, provenance=provenance, simplified=simplified).splitlines()
             lines += [f"    {line}" for line in inner]
     outputs = zip(model.output_names, model.outputs, strict=True)
     lines += [f"output {name} = {model.wire_name(outlet)}" for name, outlet in outputs]
     return "\n".join(lines) + "\n"
 
 
-def _line(model: Model, node: Node, notes: dict[Outlet, str], provenance: bool) -> str:
+def _line(
+    model: Model, node: Node, facts: list[Fact], notes: dict[Outlet, str], provenance: bool
+) -> str:
     inputs = ", ".join(model.wire_name(outlet) for outlet in node.inputs)
     line = f"{', '.join(wires_of(model, node))} = {node.op.name}({inputs})"
     is_large = isinstance(node.op, Const) and node.op.tensor.size > 4
     attributes = "" if is_large else node.op.describe()
     if attributes:
         line += f" {{{attributes}}}"
-    line += f" -> {'; '.join(fact_text(fact) for fact in node.outputs)}"
+    line += f" -> {'; '.join(fact_text(fact) for fact in facts)}"
     for slot in range(len(node.outputs)):
         note = notes.get(Outlet(node.id, slot))
         line += f"  [{note}]" if note else ""
@@ -49,6 +63,11 @@ def _line(model: Model, node: Node, notes: dict[Outlet, str], provenance: bool) 
 def wires_of(model: Model, node: Node) -> list[str]:
     """Return the names of the wires that a node makes."""
     return [model.wire_name(Outlet(node.id, slot)) for slot in range(len(node.outputs))]
+
+
+def simple_fact(fact: Fact, scope: Scope) -> Fact:
+    """Return a fact whose dims are in their shortest form under the assertions of a scope."""
+    return replace(fact, shape=tuple(scope.simplify(dim) for dim in fact.shape))
 
 
 def fact_text(fact: Fact) -> str:

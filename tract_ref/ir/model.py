@@ -245,10 +245,9 @@ class Model:
                     if below not in done:
                         break
                 else:
-                    del path[current]
+                    path.popitem()
                     done.add(current)
                     order.append(nodes[current])
-                    # A dict remembers the order in which it was filled.
                     current = next(reversed(path), root)
                     continue
                 if below in path:

@@ -31,6 +31,7 @@ from tract_ref.stream.window import (
     SameUpper,
     WindowSpec,
     explicit,
+    is_bias,
     onnx_window,
     padded,
     refuse_static,
@@ -78,7 +79,7 @@ class Conv(Op):
                 f"{channels} channels where kernel {kernel} with groups={self.groups} needs "
                 f"{per_group * self.groups}"
             )
-        if len(inputs) == 3 and not _is_bias(inputs[2].shape, outs):
+        if len(inputs) == 3 and not is_bias(inputs[2].shape, outs):
             raise InvalidModel(f"bias {inputs[2]} for {outs} channels; bias is [{outs}]")
         return (Fact(data.dtype, (data.shape[0], outs, *self.window.lengths(data.shape))),)
 
@@ -120,12 +121,6 @@ class Conv(Op):
             bias = (0 if inputs[2].rank == 1 else 1,) if len(inputs) == 3 else ()
             tracks.append(Track((None, 0, *bias), (1,)))
         return AxesMapping(tuple(tracks))
-
-
-def _is_bias(shape: tuple[Dim, ...], outs: Dim) -> bool:
-    if len(shape) == 1:
-        return shape[0] == outs
-    return len(shape) > 1 and shape == (1, outs, *(1,) * (len(shape) - 2))
 
 
 @INPUT_ROI.rule(Conv)

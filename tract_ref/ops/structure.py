@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from tract_ref.dim import Dim, slope, substitute
+from tract_ref.dim import Dim, slope, substitute, sym
 from tract_ref.errors import Inconclusive
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Tensor
@@ -81,6 +81,8 @@ def pulsify_source(op: Source, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
 
 
 def _affine_rate(dim: Dim, ctx: PulsifyContext) -> Fraction:
+    if dim == sym(ctx.symbol):
+        return Fraction(1)
     try:
         rate = slope(dim, ctx.symbol)
     except Inconclusive:

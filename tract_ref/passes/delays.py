@@ -80,6 +80,8 @@ class DelayRecord:
         streams: how the wires of `model` stream.
         reads: of those that depend on a source, which frames of it.
         told: by batch node and pulsed wire: the wire that it was made of, and why it comes later.
+        why: by batch node and pulsed wire: the only reason why it comes later, or earlier, than
+            the latest wire that it was made of.
         waits: by batch node: wires that were delayed for a slower one, as they were and as they
             became, with the number of frames.
     """
@@ -92,6 +94,7 @@ class DelayRecord:
     told: dict[tuple[int, Outlet], tuple[Outlet, tuple[Part, ...]]] = field(
         default_factory=dict[tuple[int, Outlet], tuple[Outlet, tuple[Part, ...]]]
     )
+    why: dict[tuple[int, Outlet], str] = field(default_factory=dict[tuple[int, Outlet], str])
     waits: dict[int, list[tuple[Outlet, Outlet, int]]] = field(
         default_factory=dict[int, list[tuple[Outlet, Outlet, int]]]
     )
@@ -148,14 +151,14 @@ class DelayRecord:
         if known is not None:
             return known[0], known[1][::-1]
         made = self.model.nodes[wire.node]
-        before = self.latest(node, made.inputs)
+        before = self._latest(node, made.inputs)
         late = self._late(wire) - (self._late(before) if before is not None else 0)
         if not late:
             return before, ()
         rate = self.streams[wire].rate
-        return before, (Part(made.op.name, late * rate, rate),)
+        return before, (Part(self.why.get((node, wire), made.op.name), late * rate, rate),)
 
-    def latest(self, node: int, wires: tuple[Outlet, ...]) -> Outlet | None:
+    def _latest(self, node: int, wires: tuple[Outlet, ...]) -> Outlet | None:
         """Return the pulsed wire that comes last.
 
         Of equal ones it is one that depends on the source, then one that did not wait for another,

@@ -119,7 +119,10 @@ class PulseContext:
 
     def frames(self, wire: Outlet) -> Dim:
         """Return the frames of one turn on the stream axis, overlaps included."""
-        dim = self.model.scope.simplify(self.fact(wire).shape[self.streaming(wire).axis])
+        dim = self.fact(wire).shape[self.streaming(wire).axis]
+        if isinstance(dim, int):
+            return dim
+        dim = self.model.scope.simplify(dim)
         if symbols(dim) - {self.pulse.symbol}:
             raise InternalError(f"a turn brings {dim} frames", stage=STAGE)
         return dim
@@ -157,12 +160,8 @@ class PulseContext:
             if framed is not None and framed.stream == stream:
                 self.record.told[self.node.id, made] = framed.source, framed.parts
                 return
-        before = self.record.latest(self.node.id, inputs) if why else None
-        if before is not None:
-            old = self._streams[before]
-            frames = stream.delay - old.delay * (stream.rate / old.rate)
-            parts = (Part(why, frames, stream.rate),) if frames else ()
-            self.record.told[self.node.id, made] = before, parts
+        if why:
+            self.record.why[self.node.id, made] = why
 
     def _reads_of(
         self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[float, int]
@@ -459,8 +458,11 @@ class _Framed:
 
 def _raw_window(old: Linear, new: Linear, reach: tuple[float, int]) -> Window:
     """Return what of an input a frame reads, raw frame f at f times the ratio of the rates."""
-    ratio = old.rate / new.rate
     start = 0 if math.isinf(reach[0]) else int(reach[0])
+    if old.rate == new.rate:
+        shift = new.delay - old.delay
+        return lambda frame: (frame + shift + start, frame + shift + reach[1])
+    ratio = old.rate / new.rate
 
     def window(frame: int) -> tuple[int, int]:
         at = math.floor((frame + new.delay) * ratio) - old.delay

@@ -271,11 +271,8 @@ def whole_pulse(model: Model, *, symbol: str | None = None, least: int = 1) -> i
 def _translate(context: PulseContext, node: Node) -> None:
     context.enter(node)
     streams = any(context.stream(wire) is not None for wire in context.inputs)
-    mentions = node.op.mentions(context.symbol) or any(
-        fact.mentions(context.symbol) for fact in node.outputs
-    )
     try:
-        if not streams and not mentions and not isinstance(node.op, Source):
+        if not (streams or isinstance(node.op, Source) or _mentions(node, context.symbol)):
             results = context.wire(node.op, context.inputs, *(None for _ in node.outputs))
         else:
             rule = PULSIFY_V1.lookup(type(node.op))
@@ -286,6 +283,10 @@ def _translate(context: PulseContext, node: Node) -> None:
     except TractRefError as error:
         raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
     context.leave(results)
+
+
+def _mentions(node: Node, symbol: str) -> bool:
+    return node.op.mentions(symbol) or any(fact.mentions(symbol) for fact in node.outputs)
 
 
 def _require_streaming(context: PulseContext, batch: Model) -> None:

@@ -38,6 +38,8 @@ class Reads:
 
     def hull(self, first: int, last: int) -> Span:
         """Return the source frames that frames `first` to `last` depend on."""
+        if len(self.spans) == 1 and first <= last:
+            return self.span(first)[0], self.span(last)[1]
         # Later periods repeat the first one: its phases and those of the last one tell all.
         count = len(self.spans)
         frames = {*range(first, min(last, first + count) + 1)}
@@ -78,7 +80,7 @@ def windowed(rate: Fraction, parts: Sequence[tuple[Reads, Window]], *, endless: 
         endless: the wire remembers its whole past.
     """
     period = math.lcm(rate.denominator, *(reads.period for reads, _ in parts))
-    frames = int(rate * period)
+    frames = rate.numerator * period // rate.denominator
     spans = [joined(reads.hull(*window(i)) for reads, window in parts) for i in range(frames)]
     if endless:
         spans = [(-math.inf, max(last, 0)) for _, last in spans]

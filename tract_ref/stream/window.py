@@ -273,6 +273,13 @@ class WindowSpec:
         return self.axis(spatial).is_pointwise
 
 
+def is_bias(shape: tuple[Dim, ...], outs: Dim) -> bool:
+    """Say whether a shape holds one number per output channel: [outs] or [1, outs, 1, ..]."""
+    if len(shape) == 1:
+        return shape[0] == outs
+    return len(shape) > 1 and shape == (1, outs, *(1,) * (len(shape) - 2))
+
+
 def padded(data: Tensor, pads: tuple[tuple[int, int], ...], value: float | int | bool) -> Tensor:
     """Return data with its spatial axes (the last ones) padded by a constant."""
     if not any(b or a for b, a in pads):

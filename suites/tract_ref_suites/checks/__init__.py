@@ -48,9 +48,7 @@ class Law:
     def is_about(self, problem: Problem) -> bool:
         """Say whether the law says something about a problem."""
         return (
-            not self.streams
-            or bool(problem.pulses)
-            or (self.refuses and bool(problem.refused_at))
+            not self.streams or bool(problem.pulses) or (self.refuses and bool(problem.refused_at))
         )
 
 

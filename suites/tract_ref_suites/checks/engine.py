@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from math import gcd
@@ -12,6 +11,7 @@ from pathlib import Path
 from tract_ref.approx import Array
 from tract_ref.dim import slope
 from tract_ref.errors import Inconclusive, Refused
+from tract_ref.ir.model import Model
 from tract_ref.nnef.archive import write_folder
 from tract_ref.nnef.writer import model_files
 from tract_ref_suites.cases import NNEF_FILE, ONNX_FILE
@@ -21,6 +21,7 @@ from tract_ref_suites.checks.subject import Subject, stream_axes
 from tract_ref_suites.checks.turns import ENDS
 from tract_ref_suites.engines import protocol
 from tract_ref_suites.engines.protocol import Case, Chunking, Engine, Values
+from tract_ref_suites.engines.workers import scratch
 from tract_ref_suites.problems.base import SYMBOL, Problem
 
 
@@ -36,6 +37,7 @@ def engine_streams_batch(problem: Problem, engine: Engine) -> None:
 
     It is asked also where the reference refuses: there it may refuse as well.
     """
+    model = problem.model()
     with written(problem, engine) as case:
         for pulse in (*problem.pulses, *problem.refused_at):
             for end in ("late", "known"):
@@ -44,10 +46,10 @@ def engine_streams_batch(problem: Problem, engine: Engine) -> None:
                 if pulse in problem.refused_at and isinstance(outcome, protocol.Refused):
                     continue
                 values = answered(outcome)
-                _require_rates(problem, values, pulse)
                 expected = tuple(problem.expected().values())
                 kept = cut_stream(values, expected)
                 _require_values(problem, kept, f"pulse {pulse}, end {end}")
+                require_rates(model, SYMBOL, values, pulse)
 
 
 def engine_takes_any_turns(problem: Problem, engine: Engine) -> None:
@@ -83,8 +85,8 @@ def written(problem: Problem, engine: Engine) -> Generator[Case]:
     if foreign:
         raise NotOffered(f"{engine.name} takes no inputs of {sorted(foreign)}")
     model_file, files = _form(problem, subject, engine)
-    with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
-        folder = Path(scratch) / "case"
+    with scratch() as place:
+        folder = Path(place) / "case"
         write_folder(folder, files)
         axes = stream_axes(subject.model)
         symbol, length = (SYMBOL, problem.length) if axes else (None, None)
@@ -146,9 +148,8 @@ def cut_stream(values: Values, expected: tuple[Array, ...]) -> tuple[Array, ...]
     return tuple(kept)
 
 
-def _require_rates(problem: Problem, values: Values, pulse: int) -> None:
+def require_rates(model: Model, symbol: str, values: Values, pulse: int) -> None:
     """Require that outputs which gain as many frames at every turn gain those of a pulse."""
-    model = problem.model()
     for outlet, gained, axis in zip(
         model.outputs, values.increments or (), values.axes or (), strict=False
     ):
@@ -157,12 +158,14 @@ def _require_rates(problem: Problem, values: Values, pulse: int) -> None:
             continue
         dim = shape[axis]
         try:
-            wanted = slope(dim, SYMBOL) * pulse
+            wanted = slope(dim, symbol) * pulse
         except Inconclusive:
             # A product of the symbol with itself grows faster than any pulse.
             wanted = None
         if wanted != gained[0] and wanted != 0:
-            text = f"pulse {pulse}: {gained[0]} frames at every turn of an output of {dim}"
+            right = f"{wanted} are right" if wanted is not None else "no number is right"
+            of = f"of an output of {dim} frames"
+            text = f"pulse {pulse}: {gained[0]} frames at every turn {of}, where {right}"
             raise CheckFailure("pulsify", "wrong_shape", text)
 
 

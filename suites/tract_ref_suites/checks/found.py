@@ -34,7 +34,19 @@ class FolderProblem(Problem):
 
     @property
     def pulses(self) -> tuple[int, ...]:
+        return () if self._may_refuse else self._asked
+
+    @property
+    def refused_at(self) -> tuple[int, ...]:
+        return self._asked if self._may_refuse else ()
+
+    @property
+    def _asked(self) -> tuple[int, ...]:
         return self.case.stream.pulses if self.case.stream is not None else ()
+
+    @property
+    def _may_refuse(self) -> bool:
+        return any(assertion.may_refuse for assertion in self.case.asserts)
 
     def model(self) -> Model:
         return load(self.case.model_path)

@@ -90,12 +90,16 @@ def feed(plan: Plan, inputs: Mapping[str, Array], turn: int, *, fill: Fill) -> d
             pulse[name] = whole
             continue
         shape = plan.input_facts[name].concrete_shape({})
-        part = np.full(shape, fill_value(whole.dtype, fill), whole.dtype)
         lead = (slice(None),) * axis
         start = turn * shape[axis]
         real = whole[(*lead, slice(start, start + shape[axis]))]
-        part[(*lead, slice(0, real.shape[axis]))] = real
-        pulse[name] = part
+        if real.shape[axis] < shape[axis]:
+            part = np.full(shape, fill_value(whole.dtype, fill), whole.dtype)
+            part[(*lead, slice(0, real.shape[axis]))] = real
+            pulse[name] = part
+        else:
+            # A copy: whoever writes into what it was fed must not reach the next run.
+            pulse[name] = real.copy()
     return pulse
 
 
@@ -116,13 +120,16 @@ def output_frames(plan: Plan, length: int) -> list[tuple[str, int, int, int, int
 
 def turns_needed(plan: Plan, length: int) -> int:
     """Return how many turns bring every promised frame, one of pure filler included."""
-    layout = layout_of(plan)
+    return _turns(plan, length, output_frames(plan, length))
+
+
+def _turns(plan: Plan, length: int, rows: list[tuple[str, int, int, int, int]]) -> int:
     flush = [
         -(-(delay + frames) // max(1, per_turn))
-        for _, axis, delay, frames, per_turn in output_frames(plan, length)
+        for _, axis, delay, frames, per_turn in rows
         if axis >= 0
     ]
-    return max(length // layout.pulse + 1, *flush, 1)
+    return max(length // layout_of(plan).pulse + 1, *flush, 1)
 
 
 def announce(session: Session, length: int, turn: int, end: End) -> None:
@@ -143,15 +150,16 @@ def run_turns(
 ) -> dict[str, RawOutput]:
     """Run a stream to its end and return the raw outputs by name."""
     session = plan.session() if session is None else session
-    parts: dict[str, list[Array]] = {name: [] for name in plan.model.output_names}
-    for turn in range(turns_needed(plan, length)):
+    rows = output_frames(plan, length)
+    parts: dict[str, list[Array]] = {name: [] for name, *_ in rows}
+    for turn in range(_turns(plan, length, rows)):
         announce(session, length, turn, end)
         values = session.turn(feed(plan, inputs, turn, fill=fill))
         for name, found in parts.items():
             found.append(values[name])
     return {
         name: RawOutput(tuple(parts[name]), axis, delay, frames)
-        for name, axis, delay, frames, _ in output_frames(plan, length)
+        for name, axis, delay, frames, _ in rows
     }
 
 

@@ -25,6 +25,7 @@ PREDICATES = (
     "tract_ref_suites.engines.limits",
     "tract_ref_suites.engines.limits_more",
     "tract_ref_suites.engines.limits_turns",
+    "tract_ref_suites.engines.limits_streams",
 )
 
 SYMPTOMS_OF: dict[str, frozenset[Symptom]] = {
@@ -51,10 +52,11 @@ class Limit:
         id: unique in its file.
         kind: refused, wrong, crash, slow or tolerance.
         cells: `family/Op/law`; `*` stands for any one of the three.
-        covers: name of the predicate in `engines/limits.py` or `engines/limits_more.py`.
+        covers: name of the predicate in one of the modules PREDICATES.
         witness: slug of the case folder that must still fail.
         reason: why the engine is so.
         versions: versions of the engine, e.g. `>=0.23,<0.24`.
+        seen: what the engine gives for the witness, and what is right.
     """
 
     id: str
@@ -64,6 +66,7 @@ class Limit:
     witness: str
     reason: str
     versions: str = ""
+    seen: str = ""
 
     def holds_for(self, family: str, op: str, law: str) -> bool:
         """Say whether one of the cells is this one."""
@@ -99,7 +102,7 @@ def predicate(name: str) -> Callable[[Problem], bool]:
         is_own = callable(found) and getattr(found, "__module__", "") == path
         if is_own and not name.startswith("_"):
             return cast("Callable[[Problem], bool]", found)
-    raise LimitError(f"neither engines/limits.py nor engines/limits_more.py has {name!r}")
+    raise LimitError(f"none of {', '.join(PREDICATES)} has {name!r}")
 
 
 def load_limits(
@@ -133,7 +136,7 @@ def load_limits(
 def _limit(entry: dict[str, object], file: str, witnesses: frozenset[str]) -> Limit:
     where = f"{file}, limit {entry.get('id', '?')!r}"
     names = {field.name for field in fields(Limit)}
-    missing = names - {"versions"} - set(entry)
+    missing = names - {"versions", "seen"} - set(entry)
     if missing or set(entry) - names:
         raise LimitError(
             f"{where}: missing {sorted(missing)}, unknown {sorted(set(entry) - names)}"

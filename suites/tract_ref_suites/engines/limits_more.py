@@ -213,24 +213,11 @@ def line_for_no_position(problem: Problem) -> bool:
     return False
 
 
-def constant_quotient(problem: Problem) -> bool:
-    """Say whether a quotient is asked for to the last bit: of f64, or with a constant.
-
-    A constant power of 2 has an exact reciprocal.
-    """
-    model = model_of(problem)
-    for node in nodes_of(problem):
-        if not isinstance(node.op, Div) or problem.oracle_approx != "exact":
-            continue
-        if node.outputs[0].dtype == np.float64:
-            return True
-        constants = [model.const_of(outlet) for outlet in node.inputs]
-        for constant in constants:
-            if constant is not None and constant.dtype.kind == "f":
-                mantissas = np.frexp(constant)[0]
-                if bool((np.abs(mantissas) != 0.5).any()):
-                    return True
-    return False
+def quotient(problem: Problem) -> bool:
+    """Say whether a quotient of floats is asked for to the last bit."""
+    return problem.oracle_approx == "exact" and any(
+        isinstance(node.op, Div) and node.outputs[0].dtype.kind == "f" for node in nodes_of(problem)
+    )
 
 
 # Masks of positions

@@ -65,7 +65,7 @@ class TractEngine:
         return self._ask(case, request)
 
     def _ask(self, case: Case, request: dict[str, Any]) -> Outcome:
-        request |= {"path": str(case.path.resolve()), "names": list(case.inputs)}
+        request |= {"path": str(case.path.absolute()), "names": list(case.inputs)}
         answer = workers.shared(WORKER).ask(
             request, list(case.inputs.values()), timeout=self._timeout
         )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import importlib
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,8 +75,8 @@ def handle(request: workers.Meta, arrays: list[Array]) -> tuple[workers.Meta, li
         inputs = dict(zip(request["names"], arrays, strict=True))
         if request["call"] == "run":
             return {}, _run(Path(request["path"]), inputs)
-        with tempfile.TemporaryDirectory(prefix="tract_ref-") as scratch:
-            return _stream(request, inputs, Path(scratch))
+        with workers.scratch() as folder:
+            return _stream(request, inputs, Path(folder))
     except _DeclinedError as declined:
         return {"refused": [declined.stage, declined.reason]}, []
 
@@ -114,7 +113,7 @@ def _dims(request: workers.Meta) -> workers.Meta:
 def _dims_model(symbols: Sequence[str], known: Sequence[str]) -> Any:
     lines = [f"extension tract_symbol {name};" for name in symbols]
     lines += [f"extension tract_assert {assertion};" for assertion in known]
-    with tempfile.TemporaryDirectory(prefix="tract_ref-") as folder:
+    with workers.scratch() as folder:
         text = _DIMS_GRAPH.format(place=_PLACE, symbols="\n".join(lines))
         (Path(folder) / "graph.nnef").write_text(text, encoding="utf-8")
         return _load(Path(folder) / "graph.nnef")

@@ -127,33 +127,32 @@ class ChainProblem(Problem):
 
 # A chain is drawn as one flat row of integers, and read afterwards: making strategies and nesting
 # them would cost more than judging what is drawn. 0 is the dullest choice of each, and no op.
-_KINDS = (*UNARY, "crop", "pad", "concat", "sample", "conv", "maxpool", "sumpool")
-_NO_OP = len(_KINDS) // 2
-_GEOMETRIES = tuple(itertools.product(range(1, 6), range(1, 5), range(1, 4)))
+_KINDS = ("unary", "crop", "pad", "concat", "sample", "conv", "maxpool", "sumpool")
+_NO_OP = len(_KINDS) // 4
+# Stride, kernel, dilation: with less of the first, then of the second, a failure is simpler.
+_GEOMETRIES = tuple(itertools.product(range(1, 4), range(1, 6), range(1, 5)))
 _SAMPLES = tuple((stride, at) for stride in range(1, 4) for at in range(stride + 1))
-_PAIRS = sorted(itertools.product(range(5), repeat=2), key=lambda pair: (sum(pair), pair))
+_PAIRS = sorted(itertools.product(range(5), range(5)), key=lambda pair: (sum(pair), pair))
 _PADDINGS = 4
-_FORMS = len(_GEOMETRIES) * _PADDINGS * len(_PAIRS)
 _FACTORS = tuple(itertools.permutations((1, 2, 3), 2))
-_SHARES = 1000
+_SEEDS = 1000
 
 
-def _link(kind: int, form: int, seed: int) -> Step | None:
+def _link(kind: int, geometry: int, frames: int, seed: int) -> Step | None:
     """Read one op: strides 1 to 3, kernels 1 to 5, dilations 1 to 4, up to 4 frames at an end."""
     if kind < _NO_OP:
         return None
     name = _KINDS[kind - _NO_OP]
-    left, place = divmod(form, len(_PAIRS))
+    padding, place = divmod(frames, len(_PAIRS))
     pair = _PAIRS[place]
-    if name in UNARY:
-        return Step(name)
+    if name == "unary":
+        return Step(tuple(UNARY)[geometry % len(UNARY)])
     if name in ("crop", "pad", "concat"):
         return Step(name, pair=pair, seed=seed if name == "concat" else 0)
     if name == "sample":
-        stride, modulo = _SAMPLES[form % len(_SAMPLES)]
+        stride, modulo = _SAMPLES[geometry % len(_SAMPLES)]
         return Step(name, Along(1, stride), modulo=modulo)
-    left, padding = divmod(left, _PADDINGS)
-    kernel, dilation, stride = _GEOMETRIES[left]
+    stride, kernel, dilation = _GEOMETRIES[geometry]
     reach = (kernel - 1) * dilation
     within = min(reach, pair[0]), min(reach, pair[1])
     along = Along(kernel, stride, dilation, ("valid", within, (reach, 0), pair)[padding])
@@ -182,27 +181,30 @@ def chain_problems(*, most: int = 3, short: bool = False) -> st.SearchStrategy[C
     """
 
     def problem(drawn: tuple[int, ...]) -> ChainProblem:
-        seed, factor, way, share, *links = drawn
+        # The seed also says how long the stream is: one choice less to draw.
+        seed, factor, way, *links = drawn
         # Kernels and constants of one chain differ, and come back with the input.
-        read = (_link(*links[k : k + 2], 1000 * (k // 2 + 1) + seed) for k in range(0, 2 * most, 2))
+        rows = enumerate(zip(links[::3], links[1::3], links[2::3], strict=True), start=1)
+        read = (_link(*row, _SEEDS * place + seed) for place, row in rows)
         steps = tuple(step for step in read if step is not None) or (Step("Abs"),)
         stride, field = total_stride(steps), field_of(steps)
         if short:
-            frames = share % (field + 2)
+            frames = seed % (field + 2)
             whole = frames // stride + 1
             sizes = (stride * (1 + factor % max(1, whole - 1)), stride * whole)
         else:
             first, second = _FACTORS[factor % len(_FACTORS)]
             sizes = (stride * first, stride * second)
-            frames = _frames(way, share, sizes[0], field)
+            frames = _frames(way, seed, sizes[0], field)
         return ChainProblem(
             steps=steps, frames=frames, sizes=tuple(dict.fromkeys(sizes)), seed=seed
         )
 
-    share, way = st.integers(0, _SHARES - 1), st.integers(0, 3)
-    factor = share if short else st.integers(0, len(_FACTORS) - 1)
-    link = (st.integers(0, _NO_OP + len(_KINDS) - 1), st.integers(0, _FORMS - 1))
-    return st.tuples(share, factor, way, share, *link * most).map(problem)
+    seeds, ways = st.integers(0, _SEEDS - 1), st.integers(0, 3)
+    factors = st.integers(0, 99 if short else len(_FACTORS) - 1)
+    most_of = (_NO_OP + len(_KINDS), len(_GEOMETRIES), _PADDINGS * len(_PAIRS))
+    link = tuple(st.integers(0, count - 1) for count in most_of)
+    return st.tuples(seeds, factors, ways, *link * most).map(problem)
 
 
 STRATEGIES = {

@@ -92,7 +92,10 @@ class PairsProblem(Streamed):
         if self.then == "sum":
             return np.array([[math.fsum(row)] for row in rows], data.dtype).reshape(n, 1)
         width = range(data.shape[1])
-        sums = [[math.fsum(w * y[k] for w, y in zip(r, frames, strict=True)) for k in width] for r in rows]
+        sums = [
+            [math.fsum(w * y[k] for w, y in zip(row, frames, strict=True)) for k in width]
+            for row in rows
+        ]
         return np.array(sums, data.dtype).reshape(n, data.shape[1])
 
 
@@ -146,8 +149,9 @@ def products(draw: st.DrawFn) -> PairsProblem:
     """Draw a product of all pairs."""
     how = draw(st.sampled_from(["einsum", "mul"]))
     pulse, crop = draw(pulses()), draw(crops(most=2))
+    width = 1 if how == "mul" else draw(st.integers(1, 2))
     return PairsProblem(
-        shape=(draw(lengths(pulse[0], field=sum(crop))), 1 if how == "mul" else draw(st.integers(1, 2))),
+        shape=(draw(lengths(pulse[0], field=sum(crop))), width),
         axis=0,
         sizes=(),
         crop=crop,

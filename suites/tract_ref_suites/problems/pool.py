@@ -122,10 +122,19 @@ class PoolProblem(Streamed):
 
         return pooled(data, self.along, fold)
 
+    def _is_for_all(self) -> bool:
+        """Engines differ on axes shorter than a window, and on padding of a whole window."""
+        return all(
+            a.padding not in ("upper", "lower")
+            and max(a.pads(n)) < a.kernel
+            and n + sum(a.pads(n)) > a.field
+            for a, n in zip(self.along, self.shape[2:], strict=True)
+        )
+
     def onnx(self) -> bytes | None:
         """Return the form that has a ceil mode; the other pools have an NNEF form."""
-        is_plain = self.kind == "max" and all(a.padding not in ("upper", "lower") for a in self.along)
-        if not is_plain or self.crop != (0, 0) or self.dtype not in ("f4", "f8", "u1"):
+        has_dtype = self.dtype in ("f4", "f8", "u1")
+        if self.kind != "max" or any(self.crop) or not has_dtype or not self._is_for_all():
             return None
         pads = [a.pads(1) for a in self.along]
         operator = node(
@@ -236,6 +245,22 @@ def same_problems(draw: st.DrawFn) -> SameProblem:
 
 
 @st.composite
+def hanging_over(draw: st.DrawFn) -> PoolProblem:
+    """Draw a max pool whose last window may hang over the end, in a form that ONNX has."""
+    stride = draw(st.integers(2, 3))
+    kernel = draw(st.integers(2, 4))
+    sizes = draw(pulses(stride))
+    return PoolProblem(
+        shape=(1, draw(st.integers(1, 2)), draw(lengths(sizes[0], field=kernel))),
+        axis=2,
+        sizes=sizes,
+        along=(Along(kernel, stride, 1, "valid", ceil=True),),
+        values=draw(values()),
+        dtype=draw(st.sampled_from(["f4", "u1"])),
+    )
+
+
+@st.composite
 def delay_plus_pool(draw: st.DrawFn) -> PoolProblem:
     """Draw spec/pulse.md 6.6: slice(delay..S), then a max pool; window, stride 1..4, delay 0..5."""
     window, stride = draw(st.integers(1, 4)), draw(st.integers(1, 4))
@@ -257,6 +282,7 @@ STRATEGIES = {
     "MaxPool-2d": lambda: pool_problems(spatial=2),
     "MaxPool-off-axis": lambda: pool_problems(off_axis=True),
     "MaxPool-after-delay": delay_plus_pool,
+    "MaxPool-ceil": hanging_over,
     "MaxPool-same": same_problems,
     "SumPool-sum": lambda: pool_problems(kind="sum"),
     "SumPool-mean": lambda: pool_problems(kind="mean"),

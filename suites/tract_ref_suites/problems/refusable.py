@@ -402,9 +402,7 @@ def _softmax(length: int, *pulse: int) -> Refusable:
 
 def _rejoined(kind: str) -> Refusable:
     inner = Rejoined(shape=(9,), axis=0, sizes=(), cut=3, kind=kind)
-    return Refusable(
-        inner=inner, asked=(1, 4), words="joins 2 streams along the stream axis 0"
-    )
+    return Refusable(inner=inner, asked=(1, 4), words="joins 2 streams along the stream axis 0")
 
 
 HAND: dict[str, Problem] = {
@@ -415,9 +413,7 @@ HAND: dict[str, Problem] = {
     "Reduce-of-pulses": Refusable(
         inner=ReduceProblem(shape=(1, 8), axis=1, sizes=(), axes=(1,), kind="sum"), asked=(4,)
     ),
-    "Fft-of-pulses": Refusable(
-        inner=FftProblem(shape=(8, 2), axis=0, sizes=(), on=0), asked=(4,)
-    ),
+    "Fft-of-pulses": Refusable(inner=FftProblem(shape=(8, 2), axis=0, sizes=(), on=0), asked=(4,)),
     "Stft-hop-2-pulse-3": Refusable(
         inner=StftProblem(shape=(11, 2), axis=0, sizes=(), on=0, frame=4, stride=2),
         asked=(3, 1),
