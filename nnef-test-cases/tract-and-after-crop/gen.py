@@ -22,6 +22,6 @@ gen.Case(
     """,
     outputs={"y": x[:, 7:-1] & z},
     pulses=[1],
-    delay=[7],
+    delay=[0],
     length=13,
 ).write(__file__)

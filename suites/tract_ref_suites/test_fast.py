@@ -39,7 +39,9 @@ def dull_problems() -> Iterator[Problem]:
                 yield find(
                     strategy(), lambda p: p.length > 1 and "'f4'" in repr(p), settings=_SETTINGS
                 )
-            yield find(strategy(), lambda p: p.length > 1, settings=_SETTINGS)
+            # Some strategies draw hardly anything but short streams.
+            with suppress(NoSuchExample):
+                yield find(strategy(), lambda p: p.length > 1, settings=_SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,9 @@ def lay_out(problem: Problem) -> None:
     models += [(subject.pulsed(pulse).model, {}) for pulse in problem.pulses[:1]]
     for model, bindings in models:
         plan = type(subject.plan)(model, fast=True)
-        plan.new_frame(bindings)
+        # Sizes that only the run tells leave no buffers to lay out.
+        if not plan.has_late_sizes(bindings):
+            plan.new_frame(bindings)
 
 
 def test_there_are_fast_kernels() -> None:

@@ -185,7 +185,8 @@ def pulsify_broadcast(op: Broadcast, node: Node, ctx: PulsifyContext) -> tuple[O
     stream: delay 0, slope * pulse frames per turn, whatever the constant part of its length.
 
     Errors:
-        Refused: two axes contain the symbol; the frames per turn are not whole.
+        Refused: two axes contain the symbol; the frames per turn are not whole; a few frames of a
+            stream are repeated along it.
     Source: spec/pulse.md 2.15. Differs from tract: the delay is kept (8.2), because raw frames stay
     where they are.
     """
@@ -201,10 +202,23 @@ def pulsify_broadcast(op: Broadcast, node: Node, ctx: PulsifyContext) -> tuple[O
                 f"repeats axis {axis} {op.shape[axis]} times while axis {stream.axis} streams",
                 f"keep {ctx.symbol} on one axis",
             )
+        given = ctx.batch_input(0).shape[stream.axis]
+        if _rate(given, ctx) != _rate(op.shape[axis], ctx):
+            ctx.refuse(
+                f"repeats the stream axis: {given} frames become {op.shape[axis]}",
+                "repeat a frame of a constant, or another axis",
+            )
         frames = ctx.frames(ctx.inputs[0])
         info = Linear(axis, op.shape[axis], stream.delay, stream.rate)
     shape = (*op.shape[:axis], frames, *op.shape[axis + 1 :])
     return ctx.wire(Broadcast(shape), ctx.inputs, info)
+
+
+def _rate(length: Dim, ctx: PulsifyContext) -> Fraction | None:
+    try:
+        return slope(length, ctx.symbol)
+    except Inconclusive:
+        return None
 
 
 @PULSIFY_V1.rule(Tile)

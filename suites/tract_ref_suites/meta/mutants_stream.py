@@ -102,15 +102,15 @@ STREAM_MUTANTS: dict[str, Mutant] = {
     "sum-takes-in-garbage": mutant(
         "state", "a cumulative sum begins with the frames before the first one",
         lambda: broken.op_evaluates(RunningSum, lambda op, i: (replace(op, begin=0), i)),
-        "P1 P2", *_SUM,
+        "P1 P2 P13", *_SUM,
     ),
     "range-restarts": mutant(
         "state", "a range along the stream begins anew at every turn",
-        lambda: bad.counter_stuck(PositionalRange), "P1 P1e", *_RANGE,
+        lambda: bad.counter_stuck(PositionalRange), "P1 P1e P13", *_RANGE,
     ),
     "table-restarts": mutant(
         "state", "tract: a table along the stream is read from its start at every turn",
-        lambda: bad.counter_stuck(PositionalSlice), "P1 P1e", *_TABLE,
+        lambda: bad.counter_stuck(PositionalSlice), "P1 P1e P13", *_TABLE,
     ),
     "prefix-restarts": mutant(
         "state", "the prefix of a stream comes again at every turn",
@@ -123,7 +123,7 @@ STREAM_MUTANTS: dict[str, Mutant] = {
     ),
     "edge-counter-stuck": mutant(
         "state", "the first frame of every turn is taken for that of the stream",
-        lambda: bad.counter_stuck(PulseEdge), "P1 P1e", *_EDGE,
+        lambda: bad.counter_stuck(PulseEdge), "P1 P1e P13", *_EDGE,
     ),
     "edge-of-the-turn-before": mutant(
         "state", "after the end the last frame of the turn before is repeated",
@@ -137,7 +137,7 @@ STREAM_MUTANTS: dict[str, Mutant] = {
         "P1 P1e", *_REFLECT,
     ),
     "reset-between-turns": mutant(
-        "state", "every turn starts without memory", bad.reset_between_turns, "P1 P2 P1e", *_CONV
+        "state", "every turn starts without memory", bad.reset_between_turns, "P1 P2 P13 P1e", *_CONV
     ),
     "dirty-tape": mutant(
         "state", "the tape of a delay starts on what another session left in memory",

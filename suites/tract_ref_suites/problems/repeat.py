@@ -14,6 +14,7 @@ from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ops.binary import Add
 from tract_ref.ops.repeat import Broadcast, Tile
+from tract_ref.ops.slicing import Slice
 from tract_ref_suites.problems.base import (
     SYMBOL,
     ErrorCase,
@@ -204,7 +205,20 @@ def _constant(op: Op, starts: str, shape: tuple[int, ...], *, pulse: int = 4) ->
     return ErrorCase(pulsing(model, pulse=pulse), Refused, starts)
 
 
+def _first_frame_repeated() -> Model:
+    built = Model()
+    x = built.add_source("x", facts("1,S,f32")[0])
+    first = built.wire("first", Slice(1, 0, 1), (x,))
+    built.set_outputs(built.wire("op", Broadcast((1, S)), first), ["y"])
+    return built
+
+
 ERRORS: dict[str, ErrorCase] = {
+    "Broadcast-one-frame-of-a-stream": ErrorCase(
+        pulsing(_first_frame_repeated),
+        Refused,
+        'pulsify v1: node "op" (Broadcast): repeats the stream axis:',
+    ),
     "Broadcast-two-axes": _constant(Broadcast((S, S)), "the output S,S,f32 has 2 axes", (1, 1)),
     "Broadcast-uneven": _constant(Broadcast((S * S,)), "its length ", (1,)),
     "Broadcast-half-a-frame": _constant(
