@@ -52,7 +52,7 @@ def readable_cases() -> list[Path]:
 
 @pytest.mark.parametrize("folder", readable_cases(), ids=lambda folder: folder.name)
 def test_a_second_run_rewrites_nothing(folder: Path) -> None:
-    once, _ = counted(load(folder))
+    once, _ = counted(load(load_case(folder).model_path))
     _, again = counted(once)
     assert again == Rewrites(Counter(), again.visits)
     computed = [n for n in once.order() if not isinstance(n.op, Source | Const)]

@@ -185,7 +185,8 @@ def streamed_cases() -> list[Path]:
 
 @pytest.mark.parametrize("folder", streamed_cases(), ids=lambda folder: folder.name)
 def test_every_node_of_a_pulsified_case_comes_from_the_document(folder: Path) -> None:
-    model, stream = load(folder), load_case(folder).stream
+    case = load_case(folder)
+    model, stream = load(case.model_path), case.stream
     assert stream is not None
     try:
         pulsed = pulsify(model, (stream.pulses or (8,))[0], symbol=stream.symbol).model

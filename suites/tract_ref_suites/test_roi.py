@@ -237,7 +237,7 @@ EXACT: dict[str, tuple[Callable[[Graph], Outlet], Dim]] = {
     "slice-with-a-start": (_slice, ge(ROW, 5)),
     "pad-in-front": (_pad, ge(ROW, 3)),
     "edge-pad-copies-the-first": (_edge, eq(ROW, 0)),
-    "reflection-behind-the-end": (_behind("reflect"), eq(ROW, S - 2)),
+    "reflection-behind-the-end": (_behind("reflect"), ge(ROW, S - 2) * ge(S - 2, ROW)),
     "edge-behind-the-end": (_behind("edge"), eq(ROW, S - 1)),
     "mask-of-lower-rank": (_rank, ge(COLUMN - DEEP, 1)),
     "strict-band": (_strict_band, ge(ROW, COLUMN) * ge(1, ROW - COLUMN)),

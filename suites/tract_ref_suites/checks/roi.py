@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tract_ref.approx import Array
-from tract_ref.dim import TDim, dim_max
+from tract_ref.dim import TDim, dim_max, symbols
 from tract_ref.errors import EvalError, Refused
 from tract_ref.ir.fact import TDIM
 from tract_ref.ir.model import Model, Outlet, Source
@@ -32,6 +32,9 @@ from tract_ref_suites.problems.base import SYMBOL, Problem
 # Wires and outputs of one model that are looked at.
 _WIRES = 40
 _OUTPUTS = 2
+# Positions that cut outputs show; those of 0 and less count from the end. The one before the last
+# is bounded on both sides, so that a wrong copy behind the end is no mere widening.
+_CUTS = {"front": (1, 3), "last": (-1, 0), "before last": (-2, -1)}
 
 Values = dict[Outlet, Array]
 
@@ -50,7 +53,7 @@ def cut_models(subject: Subject) -> Iterator[Model]:
     They are of the problem's own stream length and longer ones, so that every axis has an end.
     """
     model = subject.model
-    for kind in ("front", "last", "last two", "triangle"):
+    for kind in (*_CUTS, "triangle"):
         cut = model.copy()
         cut.scope = cut.scope.asserting(f"{SYMBOL}>={subject.problem.length}")
         outlets = [_cut_one(cut, kind, outlet) for outlet in cut.outputs[:_OUTPUTS]]
@@ -68,9 +71,11 @@ def _cut_one(model: Model, kind: str, outlet: Outlet) -> Outlet:
         return model.wire(name, Trilu(1), (outlet,))[0] if fact.rank > 1 else outlet
     for axis, dim in enumerate(fact.shape):
         if dim != 1:
-            first = {"last": dim - 1, "last two": dim - 2}.get(kind)
-            start = 1 if first is None else model.scope.simplify(dim_max(0, first))
-            end = 3 if first is None else dim
+            start, end = (at if at > 0 else dim + at for at in _CUTS[kind])
+            start = model.scope.simplify(dim_max(0, start))
+            if symbols(start) - {SYMBOL}:
+                # Where an axis ends that only running tells is not known to a Slice.
+                continue
             (outlet,) = model.wire(model.unique_name(name), Slice(axis, start, end), (outlet,))
     return outlet
 

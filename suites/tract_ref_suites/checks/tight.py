@@ -23,6 +23,9 @@ from tract_ref_suites.problems.base import SYMBOL, Problem
 # NaN and infinity show reads that arithmetic on ordinary numbers may hide.
 _MOODS = ("drawn", "pool", "high", "low", "nan", "inf", "-inf", "zero")
 _TURNS = 6
+# Streams that a witness starts from: the problem's own, two drawn from it, four of plain numbers.
+_BASES = 7
+_DRAWN = 3
 
 
 def nothing_is_too_large(problem: Problem) -> None:
@@ -54,8 +57,11 @@ def _check_delay(subject: Subject, pulse: int) -> None:
         if not subject.run(subject.at_length(length), length)[name].size:
             continue
         output = (name, axis, delay, frames, per_turn)
-        bases = (_base(subject, length, seed) for seed in range(3))
-        if not any(_is_least(subject, base, length, pulse, output) for base in bases):
+        bases = [_base(subject, length, seed) for seed in range(_BASES)]
+        if any(_is_least(subject, base, length, pulse, output) for base in bases):
+            continue
+        # A function that is constant, as 1**x, has no witness of any delay.
+        if any(_follows(subject, base, length, name) for base in bases):
             text = f"pulse {pulse}: {name!r} announces delay {delay}; {delay - 1} would do"
             raise CheckFailure("pulsify", "wrong_delay", text)
 
@@ -80,11 +86,28 @@ def _varies(subject: Subject) -> bool:
 
 
 def _base(subject: Subject, length: int, seed: int) -> dict[str, Array]:
-    """Return a stream: the problem's own, then ones without equal elements."""
+    """Return a stream: the problem's own, ones without equal elements, then plain numbers.
+
+    The problem's own elements may all be alike, or no numbers.
+    """
     own = subject.at_length(length)
     for name in stream_axes(subject.model) if seed else ():
-        own[name] = _moved(own[name], own[name].shape, "drawn", seed=seed)
+        if seed < _DRAWN or own[name].dtype.kind != "f":
+            own[name] = _moved(own[name], own[name].shape, "drawn", seed=seed)
+        else:
+            rng = np.random.default_rng(seed)
+            own[name] = rng.uniform(-9, 9, own[name].shape).astype(own[name].dtype)
     return own
+
+
+def _follows(subject: Subject, base: Mapping[str, Array], length: int, name: str) -> bool:
+    """Say whether an output differs for some other stream of the same length."""
+    batch = subject.run(base, length)[name]
+    for mood in _MOODS:
+        value = subject.run(_varied(subject, base, length, 0, mood), length)[name]
+        if not compare(value, batch, approx="exact").within:
+            return True
+    return False
 
 
 def _is_least(
@@ -183,7 +206,8 @@ def _check_field(subject: Subject, pulse: int) -> None:
     found: dict[str, dict[int, set[int]]] = {name: {} for name, *_ in rows}
     widest = 0
     # One way of moving is enough for most ops; a max or a choice shows its reads only in some.
-    for seed, mood in itertools.product((0, 1), _MOODS):
+    seeds = range(2 if problem.loose else _BASES)
+    for seed, mood in itertools.product(seeds, _MOODS):
         base = _base(subject, length, seed)
         _note_reads(subject, base, length, mood, [(name, axis) for name, axis, *_ in rows], found)
         widest = max((_widest(found[row[0]], row, pulse, field) for row in rows), default=0)

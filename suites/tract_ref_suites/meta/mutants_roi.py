@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from tract_ref.approx import Array
-from tract_ref.dim import Dim, Scope, sym
+from tract_ref.dim import Dim, Scope, ge, sym
 from tract_ref.ir.fact import Fact, Shape
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
-from tract_ref.ops.binary import And, Ge, Mul
+from tract_ref.ir.per_element import coordinate, remap
+from tract_ref.ops.axes import AddAxis
+from tract_ref.ops.binary import And, Div, Ge, Mul
 from tract_ref.ops.cast import Cast
 from tract_ref.ops.cumulative import CumSum
 from tract_ref.ops.padding import Pad
@@ -28,8 +30,8 @@ from tract_ref.ops.slicing import Slice
 from tract_ref.ops.softmax import Softmax
 from tract_ref.ops.structure import Identity
 from tract_ref.passes import propagate_roi
-from tract_ref.stream import roi_moves, shared
-from tract_ref.stream.roi import Region, as_region, intersection
+from tract_ref.stream import roi, roi_moves, shared
+from tract_ref.stream.roi import Region, as_region, either, intersection
 from tract_ref.stream.shared import same_positions, value_over_output
 from tract_ref.stream.tables import INPUT_ROI
 from tract_ref_suites.meta import broken
@@ -38,14 +40,15 @@ from tract_ref_suites.problems.base import SYMBOL, Problem, small_integers
 
 _F32 = np.dtype(np.float32)
 _FIRST = 3
+_ROWS = range(5, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedProblem(Problem):
-    """A stream times a mask of its positions, or a mask and itself.
+    """A stream times a mask of its positions, a mask and itself, or rows that see later chunks.
 
     Attributes:
-        kind: `product` or `both`.
+        kind: `product`, `both` or `chunks`.
         rows: stream length.
     """
 
@@ -65,6 +68,9 @@ class MaskedProblem(Problem):
     def model(self) -> Model:
         model = Model(Scope(["S>=0"]))
         x = model.add_source("x", Fact(_F32, (sym(SYMBOL),)))
+        if self.kind == "chunks":
+            model.set_outputs([_chunks(model, x)], ["y"])
+            return model
         line = model.wire("line", Range(0, sym(SYMBOL), 1), ())[0]
         first = model.add_const("first", np.full((1,), _FIRST, np.int64))
         mask = model.wire("mask", Ge(), (line, first))[0]
@@ -81,7 +87,25 @@ class MaskedProblem(Problem):
 
     def expected(self) -> dict[str, Array]:
         data = self.inputs()["x"]
+        if self.kind == "chunks":
+            rows = [[x * (j // 4 >= i // 4) for j, x in enumerate(data)] for i in _ROWS]
+            return {"y": np.asarray(rows, _F32).reshape(len(_ROWS), self.rows)}
         return {"y": np.asarray([(i >= _FIRST) * x for i, x in enumerate(data)], _F32)}
+
+
+def _chunks(model: Model, x: Outlet) -> Outlet:
+    """Add two rows in each of which a position shows when its chunk of 4 is not an earlier one."""
+    four = model.add_const("four", np.full((1, 1), 4, np.int64))
+    chunks: list[Outlet] = []
+    for axis, end in enumerate((8, sym(SYMBOL))):
+        line = model.wire(f"line{axis}", Range(0, end, 1), ())[0]
+        line = model.wire(f"axis{axis}", AddAxis(1 - axis), (line,))[0]
+        chunks.append(model.wire(f"chunk{axis}", Div(), (line, four))[0])
+    later = model.wire("later", Ge(), chunks[::-1])[0]
+    row = model.wire("row", AddAxis(0), (x,))[0]
+    none = model.add_const("none", np.zeros((1, 1), _F32))
+    shown = model.wire("shown", Select(), (later, row, none))[0]
+    return model.wire("rows", Slice(0, _ROWS.start, _ROWS.stop), (shown,))[0]
 
 
 def _rule(op: type[Op], change: Callable[..., tuple[Region, ...]]) -> AbstractContextManager[None]:
@@ -152,6 +176,41 @@ def _no_copies() -> AbstractContextManager[None]:
     return broken.patched(roi_moves, "bordered", make)
 
 
+def _copies_too_far() -> AbstractContextManager[None]:
+    """Reflect around the position behind the last one."""
+
+    def make(old: Callable[..., Region]) -> Callable[..., Region]:
+        def bordered(
+            region: Region, axis: int, pair: tuple[int, int], size: Dim, mode: str
+        ) -> Region:
+            before, after = pair
+            if mode != "reflect" or not after or region is None:
+                return old(region, axis, pair, size, mode)
+            at = coordinate(axis)
+            copied = ge(size - 2, at) * ge(at, size - 1 - after)
+            back = intersection(copied, remap(region, {axis: before + 2 * size - at}))
+            return either(old(region, axis, (before, 0), size, mode), back)
+
+        return bordered
+
+    return broken.patched(roi_moves, "bordered", make)
+
+
+def _blocks_end_early() -> AbstractContextManager[None]:
+    """Take floor(y / q) <= b for y <= q*b."""
+
+    def make(old: Callable[..., list[tuple[bool, Dim]]]) -> Callable[..., list[tuple[bool, Dim]]]:
+        def bounds(piece: Dim, name: str) -> list[tuple[bool, Dim]]:
+            floors = [atom for atom in getattr(piece, "atoms", ()) if atom.kind == "floor"]
+            over = [atom.divisor for atom in floors if name in atom.symbols]
+            lost = over[0] - 1 if over else 0
+            return [(low, end if low else end - lost) for low, end in old(piece, name)]
+
+        return bounds
+
+    return broken.patched(roi, "_bounds", make)
+
+
 ROI_MUTANTS: dict[str, Mutant] = {
     "roi-slice-reversed": mutant(
         "rule", "the region of a slice is shifted the other way",
@@ -192,10 +251,18 @@ ROI_MUTANTS: dict[str, Mutant] = {
         "rule", "what an edge or a reflection copies is not observed where it is copied from",
         _no_copies, "P9", "padding/Pad-reflect", "padding/Pad-edge",
     ),
+    "roi-reflection-too-far": mutant(
+        "rule", "a reflection behind the end is around the position after the last one",
+        _copies_too_far, "P9", "padding/Pad-reflect",
+    ),
+    "roi-blocks-end-early": mutant(
+        "rule", "of a block of positions with one quotient only the first one is taken",
+        _blocks_end_early, "P9", MaskedProblem(kind="chunks", rows=14),
+    ),
     "roi-triangle-turned": mutant(
         "rule", "a triangle is seen on its other side",
         lambda: _rule(Trilu, lambda op, ctx, found: (
-            roi_moves.remap(found[0], {0: roi_moves.coordinate(1), 1: roi_moves.coordinate(0)}),
+            remap(found[0], {0: coordinate(1), 1: coordinate(0)}),
         )), "P9", "select_k/Trilu-stream-of-matrices", "select_k/Trilu",
     ),
     "roi-zero-hides-nan": mutant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
@@ -80,6 +80,7 @@ _BOOLS: dict[str, tuple[Op, Scalar]] = {
 }
 _TABLES = {"f": _FLOATS, "i": _INTEGERS, "u": _INTEGERS, "b": _BOOLS}
 _COMPARISONS = ("Eq", "Ne", "Lt", "Gt", "Le", "Ge")
+_ABSORBING = {"And": False, "Or": True}
 # Undefined for some signs: the operand on that side is made positive.
 _POSITIVE_RIGHT = ("ShiftLeft", "ShiftRight", "Pow")
 
@@ -158,6 +159,10 @@ class BinaryProblem(Streamed):
         return super().loose
 
     def least_delay(self, pulse: int) -> int | None:
+        absorbing = _ABSORBING.get(self.function)
+        if self.constant and absorbing is not None and (self.static() == absorbing).all():
+            # The output is the constant, whatever arrives.
+            return 0
         return self.crop[0] + (self.offsets[0] if self.constant else max(self.offsets))
 
 
@@ -214,6 +219,7 @@ def _line(length: int, sizes_: tuple[int, ...], **rest: object) -> BinaryProblem
     return BinaryProblem(shape=(1, length), axis=1, sizes=sizes_, function="Add", **rest)  # pyright: ignore[reportArgumentType]
 
 
+_ALONG = _line(9, (4,), offsets=(2, 2), dtype="b1")
 HAND: dict[str, Problem] = {
     "Add-whole-axis": _line(8, (8,)),
     "Add-one-frame": _line(1, (1, 4)),
@@ -225,6 +231,8 @@ HAND: dict[str, Problem] = {
     "Add-far-apart": _line(20, (2, 3), offsets=(9, 0)),
     "Add-constant": _line(9, (4,), constant=(1, 1)),
     "Add-repeats-the-stream": _line(9, (4,), constant=(3, 1)),
+    "And-never": replace(_ALONG, function="And", constant=(1, 1), values=Values(0)),
+    "Or-always": replace(_ALONG, function="Or", constant=(1, 1), values=Values(1)),
     "Add-nothing": _line(7, (2,), constant=(1, 1), values=Values()),
 }
 
