@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     r"\s*(>=|<=|==|[0-9]+|[^\W\d](?:[\w.]|[\U0001f000-\U0001ffff]|/[A-Za-z]+)*"
     r"|[\U0001f000-\U0001ffff][\w.\U0001f000-\U0001ffff]*|[-+*/#(),<>])"
 )
-_RELATIONS: dict[str, Callable[[int, int], bool]] = {
+RELATIONS: dict[str, Callable[[int, int], bool]] = {
     "==": lambda a, b: a == b,
     "<=": lambda a, b: a <= b,
     ">=": lambda a, b: a >= b,
@@ -59,7 +59,7 @@ def tree_of(text: str) -> Node:
 
 def _relation(words: list[str]) -> Node:
     left = _operators(words, "#+-*")
-    if words[0] in _RELATIONS:
+    if words[0] in RELATIONS:
         kind = words.pop(0)
         return Node(kind, (left, _operators(words, "#+-*")))
     return left
@@ -124,8 +124,8 @@ def _value(node: Node, bindings: Mapping[str, int]) -> int:
     if not node.parts:
         return int(node.kind) if node.kind.isdecimal() else bindings[node.kind]
     values = [_value(part, bindings) for part in node.parts]
-    if node.kind in _RELATIONS:
-        return int(_RELATIONS[node.kind](*values))
+    if node.kind in RELATIONS:
+        return int(RELATIONS[node.kind](*values))
     if node.kind in ("#", "broadcast"):
         longer = {v for v in values if v != 1}
         if len(longer) > 1:
@@ -157,7 +157,7 @@ def numerators(text: str, bindings: Mapping[str, int]) -> list[int]:
 def holds(assertion: str, bindings: Mapping[str, int]) -> bool:
     """Say whether a relation between two dimensions is true."""
     node = tree_of(assertion)
-    if node.kind not in _RELATIONS:
+    if node.kind not in RELATIONS:
         raise ValueError(f"{assertion!r} is no relation")
     return bool(_value(node, bindings))
 

@@ -71,14 +71,15 @@ def test_json_says_the_same() -> None:
     assert found["read"] == "(S / 2) + (S # S)"
     assert found["normal_form"] == "S+(S)/2"
     assert found["result"] == "T+1+(T+1)/2"
-    assert [step["law"] for step in found["steps"]] == ["equal sizes", "collect", "equality"]
+    assert [step["law"] for step in found["steps"]] == ["equal sizes", "equality"]
     assert found["steps"][-1]["proofs"] == [
         {"question": "S+-1+-1*T", "relation": "==", "bound": 0, "assertions": ["S == T+1"]}
     ]
     assert found["rates"] == {"T": {"slope": "3/2", "period": 2, "reason": None}}
     assert found["value"]["written"] == 7
-    assert found["value"]["simplified"] is None
-    assert found["value"]["rest"] == "T+1+(T+1)/2"
+    assert found["value"]["determined"] == {"T": 4}
+    assert found["value"]["simplified"] == 7
+    assert found["value"]["rest"] == "7"
     assert found["symbols"] == ["T"]
     assert found["bounds"] == [None, None]
 
@@ -126,13 +127,13 @@ def test_nothing_is_said_about_numerators_that_cannot_be_negative() -> None:
         (("S", "--scenario", "S==1"), "expected NAME: S==1"),
         (("S", "--scenario", "a: S"), "column 3: expected one of =="),
         (("S", "--eval", "X=3"), "no symbol 'X' (symbols: S)"),
-        (("S", "--eval", "S"), "expected NAME=VALUE"),
+        (("S", "--eval", "S"), "is not NAME=VALUE"),
         (("S", "--eval", "S=T"), "expected an integer"),
         (("S", "--eval", "S=1", "--eval", "S=2"), "given twice"),
         (("S", "--set", "X=3"), "no symbol 'X' (symbols: S)"),
         (("S", "--set", "S=T+"), "column 3: expected a number"),
         (("3#4",), "broadcast of 3 and 4"),
-        (("S+" + "9" * 5000,), "at most 4000 digits"),
+        (("S+" + "9" * 5000,), "at most 3000 digits"),
         ((), "Missing argument"),
     ],
 )
@@ -167,9 +168,7 @@ def test_the_example_of_the_readme_is_what_it_prints() -> None:
     assert found is not None
     shown = re.sub(r"^    ", "", found[2], flags=re.M)
     ran = run(*shlex.split(found[1]))
-    # The effort of a proof may change; what is found may not.
-    counts = re.compile(r"\d+ proof steps")
-    assert counts.sub("", ran.out) == counts.sub("", shown)
+    assert ran.out == shown
 
 
 @pytest.mark.parametrize("name", list(HAND))

@@ -16,7 +16,7 @@ S, T = sym("S"), sym("T")
 
 # law, expression, assertions, before, after
 CASES: list[tuple[str, str, tuple[str, ...], str, str]] = [
-    ("numbers", "3+4+S", (), "3+4", "7"),
+    ("numbers", "(3+4)*S", (), "3+4", "7"),
     ("numbers", "(7/2)*S", (), "7/2", "3"),
     ("collect", "3*S-S", (), "3*S-S", "2*S"),
     ("collect", "T+2-S+S", (), "T+2+-1*S+S", "T+2"),

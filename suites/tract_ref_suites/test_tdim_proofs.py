@@ -29,6 +29,12 @@ PROOF_ROWS = [
     ("2*S>=5", "max(3,S)", "S"),
     ("", "max(0,S)", "max(0,S)"),
     ("S>=0", "S#min(S,P)", "S#min(S,P)"),
+    ("S>=-1;S<=0", "(S>=0)", "S+1"),
+    ("S>=-1;S<=0", "(S==0)", "S+1"),
+    ("S>=-2;S<=0", "(S>=0)", "(S>=0)"),
+    ("S>=-2;S<=0", "(S==0)", "(S==0)"),
+    ("S>=-1;S<=1", "(S>=0)", "(S>=0)"),
+    ("S>=0;S<=2", "(S==0)", "(S==0)"),
 ]
 
 
@@ -52,6 +58,14 @@ def test_bounds() -> None:
     # A size that may be 1 stretches; one that is 2 or more is the result.
     assert scope.bounds(broadcast(S, P)) == (2, 9)
     assert Scope(["S >= 1", "S <= 9"]).bounds(broadcast(S, P)) == (None, None)
+
+
+def test_bounds_of_products_of_both_signs() -> None:
+    scope = Scope(["S >= -2", "S <= 2", "T >= 1", "T <= 3"])
+    assert scope.bounds(S * T) == (-6, 6)
+    # Only a square is known not to be negative.
+    assert scope.bounds(S * S) == (0, 4)
+    assert Scope(["S >= -3", "S <= -1", "T >= -2", "T <= 4"]).bounds(S * T) == (-12, 6)
 
 
 def test_proves_has_three_answers() -> None:

@@ -56,6 +56,10 @@ ASSERTIONS = (
     "min(S,P) >= 1",
     "S*T >= P",
     "S/2 >= P",
+    "S >= -2",
+    "S <= 0",
+    "T >= -3",
+    "T <= 3",
 )
 
 
@@ -95,9 +99,11 @@ def test_scope_answers_are_true(written: Written, known: list[str]) -> None:
     scope = Scope(known)
     simple = scope.simplify(written.dim)
     low, high = scope.bounds(written.dim)
+    assert low is None or high is None or low <= high
     equal = scope.decide_equal(written.dim, 3)
     for bindings in WIDE:
         if scope.holds(bindings):
+            assert not scope.is_contradictory
             value = written.raw(bindings)
             assert evaluate(simple, bindings) == value
             assert low is None or low <= value
@@ -120,6 +126,23 @@ def test_no_point_denies_what_is_proved(written: Written, known: list[str]) -> N
         assert prover.decide_nonnegative(written.dim - high - 1) is False
     if low is not None and low == high:
         assert not prover.points.varies(written.dim)
+
+
+@given(low=st.integers(-2, 0), width=st.integers(1, 3), shift=st.integers(-3, 3))
+def test_a_comparison_of_a_bounded_symbol_keeps_its_value(low: int, width: int, shift: int) -> None:
+    scope = Scope([f"S >= {low - shift}", f"S <= {low + width - shift}"])
+    for text, relation in (("(S+{}>=0)", int.__ge__), ("(S+{}==0)", int.__eq__)):
+        simple = scope.simplify(parse_dim(text.format(shift)))
+        for value in range(low, low + width + 1):
+            assert evaluate(simple, {"S": value - shift}) == int(relation(value, 0)), value
+
+
+@given(box=st.tuples(*[st.integers(-3, 3)] * 2), widths=st.tuples(*[st.integers(0, 4)] * 2))
+def test_the_bounds_of_a_product_are_reached(box: tuple[int, int], widths: tuple[int, int]) -> None:
+    (s, t), (wide, tall) = box, widths
+    scope = Scope([f"S >= {s}", f"S <= {s + wide}", f"T >= {t}", f"T <= {t + tall}"])
+    values = [a * b for a in range(s, s + wide + 1) for b in range(t, t + tall + 1)]
+    assert scope.bounds(S * T) == (min(values), max(values))
 
 
 @given(written=tdims(comparisons=False, names=("S",)))

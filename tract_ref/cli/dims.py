@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,14 +12,18 @@ from typing import Any
 import click
 
 from tract_ref.cli import EXIT_EQUAL, EXIT_REFUSED
+from tract_ref.cli.pairs import pairs
 from tract_ref.dim import Dim, Scope, TDim, evaluate, parse_dim, period, slope, substitute, symbols
 from tract_ref.dim.algebra import TEXTS, Dims, Integers, truncated
 from tract_ref.dim.parse import read_dim
 from tract_ref.dim.prove import BUDGET
-from tract_ref.dim.trace import Step, recording
+from tract_ref.dim.trace import Operation, Step, recording
 from tract_ref.errors import EvalError, Inconclusive, InternalError
 
 SCHEMA = "tract-ref.dims/1"
+# Longer texts are cut, except in JSON.
+_LONGEST = 240
+_WORDS = re.compile(r"[^-\s()+*/,#<>=]+|[-+*/,#<>=]")
 _INFINITE = {0: "-oo", 1: "+oo"}
 
 
@@ -66,6 +71,7 @@ class _Value:
         holds: whether assertions and scenarios admit the point.
         undefined: why there is no written value.
         rest: what is left of the result, the given symbols replaced.
+        further: values of other symbols, which equalities determine.
     """
 
     written: int | None
@@ -74,6 +80,7 @@ class _Value:
     holds: bool | None
     undefined: str
     rest: Dim
+    further: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ def _question(
         if not colon or not name.strip():
             raise click.BadParameter(f"{scenario!r}: expected NAME: S==1", param_hint="--scenario")
         named.setdefault(name.strip(), []).append(relation)
-    replaced = _pairs("--set", sets)
+    replaced = pairs("--set", sets)
     reader = _Reader()
     read_dim(text, reader)
     scope = Scope(known, named)
@@ -159,22 +166,11 @@ def _question(
     own = set(reader.names) | scope.symbols
     _require_known("--set", replaced, own)
     own = (own - new.keys()).union(*(symbols(value) for value in new.values()))
-    bindings = {name: _integer(name, v) for name, v in _pairs("--eval", values).items()}
+    bindings = {name: _integer(name, v) for name, v in pairs("--eval", values).items()}
     _require_known("--eval", bindings, own)
-    return _Question(text, scope.substitute(new) if new else scope, replaced, bindings)
-
-
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        name = name.strip()
-        if not equals or not name or not value.strip():
-            raise click.BadParameter(f"{text!r}: expected NAME=VALUE", param_hint=option)
-        if name in found:
-            raise click.BadParameter(f"{name!r} is given twice", param_hint=option)
-        found[name] = value
-    return found
+    scope = scope.substitute(new) if new else scope
+    scope.require_possible()
+    return _Question(text, scope, replaced, bindings)
 
 
 def _integer(name: str, text: str) -> int:
@@ -225,17 +221,19 @@ def _bare(text: str) -> str:
 
 
 def _visible(steps: list[Step]) -> tuple[Step, ...]:
-    """Leave out what changes no text, and repetitions."""
+    """Leave out what changes no more than the order or parentheses of a text, and repetitions."""
     shown: dict[tuple[str, str], Step] = {}
     for step in steps:
         before, after = str(step.operation), str(step.after)
-        if before != after:
+        if sorted(_WORDS.findall(before)) != sorted(_WORDS.findall(after)):
             shown.setdefault((before, after), step)
     return tuple(shown.values())
 
 
 def _value(question: _Question, normal: Dim, result: Dim) -> _Value:
-    given = question.bindings
+    further = question.scope.determined(question.bindings)
+    further = {n: v for n, v in further.items() if n not in question.bindings}
+    given = {**question.bindings, **further}
     undefined = ""
     written = cut = None
     try:
@@ -253,7 +251,12 @@ def _value(question: _Question, normal: Dim, result: Dim) -> _Value:
         rest = simplified
     elif not total:
         rest = substitute(result, dict(given))
-    return _Value(written, simplified, cut, question.scope.holds(given), undefined, rest)
+    holds = question.scope.holds(given)
+    if holds is None and question.scope.substitute(given).is_contradictory:
+        holds = False
+    spoken = symbols(normal) | symbols(result)
+    shown = {name: value for name, value in further.items() if name in spoken}
+    return _Value(written, simplified, cut, holds, undefined, rest, shown)
 
 
 def _require_equal(question: _Question, value: _Value, forms: tuple[Dim, Dim]) -> None:
@@ -265,13 +268,14 @@ def _require_equal(question: _Question, value: _Value, forms: tuple[Dim, Dim]) -
     if value.written is None:
         return
     normal, result = forms
-    found_by = [("the normal form", _evaluated(normal, question.bindings))]
-    if value.holds and symbols(result) <= question.bindings.keys():
+    given = {**question.bindings, **value.further}
+    found_by = [("the normal form", _evaluated(normal, given))]
+    if value.holds and symbols(result) <= given.keys():
         found_by.append(("the result", value.simplified))
     for what, found in found_by:
         if found != value.written:
             raise InternalError(
-                f"{question.text} at {_point(question)} is {value.written}, {what} gives "
+                f"{question.text} at {_point(given)} is {value.written}, {what} gives "
                 f"{'no value' if found is None else found}",
                 stage="dims",
             )
@@ -284,38 +288,38 @@ def _evaluated(dim: Dim, bindings: Mapping[str, int]) -> int | None:
         return None
 
 
-def _point(question: _Question) -> str:
-    return ", ".join(f"{name}={value}" for name, value in question.bindings.items())
+def _point(values: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 # Text
 
 
 def _lines(question: _Question, answer: _Answer) -> list[str]:
-    lines = [f"read         {answer.read}"]
+    lines = [f"read         {_cut(answer.read)}"]
     reading, simplifying = answer.steps
     lines += _steps(reading, 1)
     replaced = ", ".join(f"{name}={text}" for name, text in question.sets.items())
-    lines.append(f"normal form  {answer.normal}" + (f"  with {replaced}" if replaced else ""))
+    lines.append(f"normal form  {_cut(answer.normal)}" + (f"  with {replaced}" if replaced else ""))
     kept = _kept(answer.normal)
     if kept:
-        lines.append(f"kept as      {kept}")
+        lines.append(f"kept as      {_cut(kept)}")
     for assertion in question.scope.lines:
-        lines.append(f"assuming     {assertion}")
+        lines.append(f"assuming     {_cut(assertion)}")
     lines += _steps(simplifying, len(reading) + 1)
-    lines.append(f"result       {answer.result}")
+    lines.append(f"result       {_cut(answer.result)}")
     low, high = question.scope.bounds(answer.result)
-    lines.append(f"bounds       {_INFINITE[0] if low is None else low} .. "
-                 f"{_INFINITE[1] if high is None else high}")  # fmt: skip
+    ends = [_INFINITE[i] if end is None else _cut(end) for i, end in enumerate((low, high))]
+    lines.append(f"bounds       {' .. '.join(ends)}")
     lines.append(f"sign         {_sign(question.scope, answer.result)}")
     listed = ", ".join(sorted(symbols(answer.result))) or "none"
     gone = sorted(set(answer.names) - symbols(answer.result) - question.sets.keys())
-    lines.append(f"symbols      {listed}" + (f"  (gone: {', '.join(gone)})" if gone else ""))
-    lines += [f"rate         {_rate(answer.result, name)}" for name in _moving(answer.result)]
+    lines.append(f"symbols      {_cut(listed)}" + (f"  (gone: {', '.join(gone)})" if gone else ""))
+    lines += [f"rate         {_cut(_rate(answer.result, name))}" for name in _moving(answer.result)]
     for numerator in answer.negative:
         lines.append(
-            f"domain       the numerator {numerator} may be negative; floor here, the real engine "
-            "truncates or rewrites"
+            f"domain       the numerator {_cut(numerator)} may be negative; floor here, the real "
+            "engine truncates or rewrites"
         )
     return lines + _value_lines(question, answer)
 
@@ -324,9 +328,21 @@ def _steps(steps: tuple[Step, ...], first: int) -> list[str]:
     lines: list[str] = []
     for number, step in enumerate(steps, first):
         lines.append(f"{number:>4}  {step.law.name}: {step.law.formula}")
-        lines.append(f"        {step.operation} -> {step.after}")
-        lines += [f"        since {proof}" for proof in step.proofs]
+        lines.append(f"        {_cut(step.operation)} -> {_cut(step.after)}")
+        lines += [f"        since {_cut(proof)}" for proof in step.proofs]
     return lines
+
+
+def _cut(shown: object) -> str:
+    """Return a text that fits a few lines of a terminal; JSON keeps it whole."""
+    text = str(shown)
+    if len(text) <= _LONGEST:
+        return text
+    parts: tuple[Dim, ...] = shown.operands if isinstance(shown, Operation) else ()
+    parts = (shown,) if isinstance(shown, TDim) else parts
+    terms = sum(len(d.terms) + bool(d.constant) if isinstance(d, TDim) else 1 for d in parts)
+    size = f"{terms} terms" if terms > 1 else f"{len(text)} characters"
+    return f"{text[:_LONGEST]}… ({size})"
 
 
 def _kept(dim: Dim) -> str:
@@ -364,17 +380,21 @@ def _value_lines(question: _Question, answer: _Answer) -> list[str]:
     value = answer.value
     if value is None:
         return []
-    head = f"at {_point(question)}"
+    head = f"at {_cut(_point(question.bindings))}"
+    if value.further:
+        head += f" (so {_point(value.further)})"
     said = {True: "; assertions hold", False: "; assertions do NOT hold", None: "; assertions open"}
     held = said[value.holds] if question.scope.lines else ""
     if value.written is None and value.simplified is None:
-        return [f"value        {head}: {value.rest} ({value.undefined}{held})"]
+        return [f"value        {head}: {_cut(value.rest)} ({value.undefined}{held})"]
     written = value.undefined if value.written is None else str(value.written)
     simplified = str(value.rest) if value.simplified is None else str(value.simplified)
-    text = f"value        {head}: {written} as written, {simplified} simplified{held}"
+    text = f"value        {head}: {_cut(written)} as written, {_cut(simplified)} simplified{held}"
     lines = [text]
     if value.truncated is not None and value.truncated != value.written:
-        lines.append(f"truncation   {head}: {value.truncated}, were quotients rounded towards 0")
+        lines.append(
+            f"truncation   {head}: {_cut(value.truncated)}, were quotients rounded towards 0"
+        )
     return lines
 
 
@@ -430,6 +450,7 @@ def _rate_report(dim: Dim, name: str) -> dict[str, Any]:
 def _value_report(question: _Question, value: _Value) -> dict[str, Any]:
     return {
         "at": question.bindings,
+        "determined": value.further,
         "written": value.written,
         "simplified": value.simplified,
         "truncated": value.truncated,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from tract_ref.approx import is_tolerance
+from tract_ref.cli.pairs import pairs
 from tract_ref.dim import Dim, parse_dim, symbols
 from tract_ref.errors import EvalError, MalformedFile, TractRefError
 from tract_ref.ir.fact import Tensor
@@ -97,18 +98,6 @@ def model_options(command: F) -> F:
     return command
 
 
-def _pairs(option: str, texts: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, separator, value = text.rpartition("=")
-        if not separator or not name or not value:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint=option)
-        if name in found:
-            raise click.BadParameter(f"{name!r} is given twice", param_hint=option)
-        found[name] = value
-    return found
-
-
 def open_target(
     path: Path,
     *,
@@ -124,13 +113,13 @@ def open_target(
         EvalError: an input has no array.
     """
     settings = _case_settings(path)
-    values = {name: _dim(name, text) for name, text in _pairs("--set", sets).items()}
+    values = {name: _dim(name, text) for name, text in pairs("--set", sets).items()}
     if any(symbols(value) for value in values.values()):
         _require_known(values, symbols_of(load(path)), {symbol} if symbol else set())
     model = load(path, set=values)
     if axes:
         numbers: dict[str, int] = {}
-        for name, text in _pairs("--axis", axes).items():
+        for name, text in pairs("--axis", axes).items():
             if not text.isdecimal():
                 raise click.BadParameter(f"{text!r} is not an axis number", param_hint="--axis")
             numbers[name] = int(text)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
 from tract_ref.dim import trace
-from tract_ref.dim.build import broadcast, eq, ge, sym
+from tract_ref.dim.build import broadcast, combine_all, eq, ge, sym
+from tract_ref.dim.limits import is_writable, limited, too_long
 from tract_ref.dim.tdim import Dim, dim_max, dim_min
 from tract_ref.errors import EvalError
 
@@ -35,12 +36,12 @@ class Algebra(Protocol[T]):
         """Return -value."""
         ...
 
-    def add(self, left: T, right: T) -> T:
-        """Return left + right."""
+    def add(self, values: Sequence[T]) -> T:
+        """Return the sum of two or more."""
         ...
 
-    def subtract(self, left: T, right: T) -> T:
-        """Return left - right."""
+    def subtract(self, values: Sequence[T]) -> T:
+        """Return the first of two or more, less the others."""
         ...
 
     def multiply(self, left: T, right: T) -> T:
@@ -83,17 +84,21 @@ class Dims:
         """Return -value."""
         return -value
 
-    def add(self, left: Dim, right: Dim) -> Dim:
+    def add(self, values: Sequence[Dim]) -> Dim:
         """Return the sum."""
-        return _told("add", left, right, left + right)
+        return limited(combine_all(values[0], values[1:], 1))
 
-    def subtract(self, left: Dim, right: Dim) -> Dim:
+    def subtract(self, values: Sequence[Dim]) -> Dim:
         """Return the difference."""
-        return _told("subtract", left, right, left - right)
+        return limited(combine_all(values[0], values[1:], -1))
 
     def multiply(self, left: Dim, right: Dim) -> Dim:
         """Return the product."""
-        return _told("multiply", left, right, left * right)
+        result = limited(left * right)
+        # On integers no constructor is called.
+        if trace.on and isinstance(left, int) and isinstance(right, int):
+            trace.tell(trace.NUMBERS, "multiply", (left, right), result)
+        return result
 
     def floor(self, value: Dim, divisor: int) -> Dim:
         """Return the quotient."""
@@ -119,13 +124,6 @@ class Dims:
         return ge(left, right) if relation == ">=" else eq(left, right)
 
 
-def _told(name: Literal["add", "subtract", "multiply"], left: Dim, right: Dim, result: Dim) -> Dim:
-    """Tell what Python does on integers, where no constructor is called."""
-    if trace.on and isinstance(left, int) and isinstance(right, int):
-        trace.tell(trace.NUMBERS, name, (left, right), result)
-    return result
-
-
 class _Texts:
     """Each operation in parentheses where the grammar needs them; equal to the text as read."""
 
@@ -138,11 +136,11 @@ class _Texts:
     def negate(self, value: str) -> str:
         return f"-{value}"
 
-    def add(self, left: str, right: str) -> str:
-        return f"({left} + {right})"
+    def add(self, values: Sequence[str]) -> str:
+        return f"({' + '.join(values)})"
 
-    def subtract(self, left: str, right: str) -> str:
-        return f"({left} - {right})"
+    def subtract(self, values: Sequence[str]) -> str:
+        return f"({' - '.join(values)})"
 
     def multiply(self, left: str, right: str) -> str:
         return f"({left} * {right})"
@@ -198,17 +196,21 @@ class Integers:
         """Return -value."""
         return -value
 
-    def add(self, left: int, right: int) -> int:
+    def add(self, values: Sequence[int]) -> int:
         """Return the sum."""
-        return left + right
+        return _writable(sum(values))
 
-    def subtract(self, left: int, right: int) -> int:
+    def subtract(self, values: Sequence[int]) -> int:
         """Return the difference."""
-        return left - right
+        return _writable(values[0] - sum(values[1:]))
 
     def multiply(self, left: int, right: int) -> int:
-        """Return the product."""
-        return left * right
+        """Return the product.
+
+        Errors:
+            InvalidModel: it is too long to be written, as for a sum.
+        """
+        return _writable(left * right)
 
     def floor(self, value: int, divisor: int) -> int:
         """Return the quotient, rounded as asked."""
@@ -236,6 +238,12 @@ class Integers:
     def compare(self, relation: Comparison, left: int, right: int) -> int:
         """Return 1 where the relation holds, else 0."""
         return int(left >= right if relation == ">=" else left == right)
+
+
+def _writable(value: int) -> int:
+    if not is_writable(value):
+        raise too_long()
+    return value
 
 
 DIMS: Algebra[Dim] = Dims()

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from tract_ref.dim import trace
+from tract_ref.dim.limits import whole
 from tract_ref.dim.order import piece_key
 from tract_ref.dim.tdim import (
     Dim,
+    Monomial,
     TDim,
     atom_dim,
+    build,
     combine,
     content,
     divide_exactly,
     make_atom,
     scale,
 )
+from tract_ref.dim.telling import tell_sum
 from tract_ref.errors import InvalidModel
 
-# Characters above ASCII are letters here: tract names coordinate symbols with a pictograph.
-NAME = re.compile(r"[A-Za-z_\x80-\U0010ffff](?:[A-Za-z0-9_.\x80-\U0010ffff]|/[A-Za-z]+)*")
+_NAME = re.compile(r"[A-Za-z_\x80-\U0010ffff](?:[A-Za-z0-9_.\x80-\U0010ffff]|/[A-Za-z]+)*")
 _KNOWN: dict[str, TDim] = {}
+
+
+def name_at(text: str, place: int) -> str:
+    """Return the symbol name that begins at a place of a text, empty when there is none.
+
+    Above ASCII it has letters, their marks, and pictographs: tract names coordinates with one.
+    """
+    found = _NAME.match(text, place)
+    name = found.group() if found else ""
+    if name.isascii():
+        return name
+    for index, letter in enumerate(name):
+        if letter.isascii():
+            continue
+        kind = unicodedata.category(letter)
+        if kind[0] != "L" and kind != "So" and (kind[0] != "M" or not index):
+            return name[:index]
+    return name
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text is the name of a symbol."""
+    return bool(text) and name_at(text, 0) == text
 
 
 def sym(name: str) -> TDim:
@@ -30,7 +57,7 @@ def sym(name: str) -> TDim:
     known = _KNOWN.get(name)
     if known is not None:
         return known
-    if not NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidModel(
             f"symbol name {name!r} is not an identifier; "
             "use a letter or _, then letters, digits, _ . /"
@@ -45,6 +72,7 @@ def symbols(dim: Dim) -> frozenset[str]:
 
 def ceil_div(dim: Dim, divisor: int) -> Dim:
     """Return the quotient rounded up: floor((dim + q - 1) / q)."""
+    divisor = whole(divisor, f"the divisor of ({dim})")
     if divisor <= 0:
         raise InvalidModel(f"ceil(({dim})/{divisor}): a divisor must be a positive integer")
     return (dim + divisor - 1) // divisor
@@ -54,8 +82,25 @@ def product(dims: Iterable[Dim]) -> Dim:
     """Return the product of dimensions: the volume of a shape, 1 for an empty one."""
     total: Dim = 1
     for dim in dims:
-        total = total * dim
+        total = total * (dim if isinstance(dim, TDim) else whole(dim, "a factor of a product"))
     return total
+
+
+def combine_all(first: Dim, others: Sequence[Dim], factor: int) -> Dim:
+    """Return first + factor * each of the others, sorted once; it tells the step."""
+    terms: dict[Monomial, int] = {}
+    constant = 0
+    for dim, weight in ((first, 1), *((other, factor) for other in others)):
+        if not isinstance(dim, TDim):
+            constant += weight * dim
+            continue
+        constant += weight * dim.constant
+        for monomial, coefficient in dim.terms:
+            terms[monomial] = terms.get(monomial, 0) + weight * coefficient
+    result = build(constant, terms)
+    if trace.on:
+        tell_sum("add" if factor > 0 else "subtract", (first, *others), result)
+    return result
 
 
 def broadcast(*dims: Dim) -> Dim:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from hashlib import blake2b
 from typing import TYPE_CHECKING, TypeAlias
+
+from tract_ref.dim.limits import too_long
 
 if TYPE_CHECKING:
     from tract_ref.dim.tdim import Atom, Dim, Monomial, TDim
@@ -26,6 +30,19 @@ def piece_key(piece: Dim) -> tuple[list[tuple[object, int]], int]:
     if isinstance(piece, int):
         return [], piece
     return [(monomial_key(m), c) for m, c in piece.terms], piece.constant
+
+
+def digest(divisor: int, pieces: Sequence[Dim]) -> str:
+    """Return what orders atoms the same way in every process, whatever was built first.
+
+    Raises:
+        InvalidModel: a number is too long to be written.
+    """
+    try:
+        content = repr((divisor, [piece_key(p) for p in pieces]))
+    except ValueError:
+        raise too_long() from None
+    return blake2b(content.encode(), digest_size=16).hexdigest()
 
 
 def ordered_atoms(dim: TDim) -> tuple[Atom, ...]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from tract_ref.dim.algebra import DIMS, Algebra
-from tract_ref.dim.build import NAME, symbols
+from tract_ref.dim.build import name_at, symbols
 from tract_ref.dim.query import evaluate, substitute
 from tract_ref.dim.tdim import Dim
 from tract_ref.errors import InvalidModel, MalformedFile
@@ -29,8 +29,10 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _DIGITS = re.compile(r"[0-9]+")
 # Reading recurses; this stays clear of the interpreter's limit.
 _NESTING = 80
-# Python converts no longer texts.
-_LONGEST = 4000
+# Numbers of this many digits are below 2^10000.
+_LONGEST = 3000
+# Of a longer text an error shows the beginning and no caret.
+_SHOWN = 300
 _FUNCTIONS = ("min", "max", "broadcast", "floor")
 
 T = TypeVar("T")
@@ -99,8 +101,9 @@ def read_dim(text: str, algebra: Algebra[T]) -> T:
 
     Errors:
         MalformedFile: with the column of the first character that does not fit.
+        InvalidModel: what should be read is no text.
     """
-    reader = _Reader(text, algebra)
+    reader = _Reader(_text(text), algebra)
     value = reader.expression()
     reader.end()
     return value
@@ -111,8 +114,9 @@ def parse_assertion(text: str) -> Assertion:
 
     Errors:
         MalformedFile: with the column of the first character that does not fit.
+        InvalidModel: what should be read is no text.
     """
-    reader = _Reader(text, DIMS)
+    reader = _Reader(_text(text), DIMS)
     left = reader.expression()
     for relation in _RELATIONS:
         if reader.accept(relation):
@@ -120,6 +124,12 @@ def parse_assertion(text: str) -> Assertion:
             reader.end()
             return Assertion(left, relation, right)
     raise reader.error("expected one of == <= >= < >")
+
+
+def _text(given: object) -> str:
+    if not isinstance(given, str):
+        raise InvalidModel(f"{given!r} is no text; a dimension is read from a string")
+    return given
 
 
 class _Reader(Generic[T]):
@@ -133,10 +143,12 @@ class _Reader(Generic[T]):
         self.skip()
         found = repr(self.text[self.place]) if self.place < len(self.text) else "the end"
         column = self.place + 1
+        short = len(self.text) <= _SHOWN
+        shown = self.text if short else f"{self.text[:_SHOWN]}…"
         return MalformedFile(
-            f"dimension {self.text!r}, column {column}: {expected}, found {found}",
+            f"dimension {shown!r}, column {column}: {expected}, found {found}",
             column=column,
-            text=self.text,
+            text=self.text if short else "",
         )
 
     def skip(self) -> None:
@@ -182,16 +194,17 @@ class _Reader(Generic[T]):
             raise self.error(error.seen) from error
 
     def add(self) -> T:
-        total = self.subtract()
+        # A run of one sign is one sum, or reading n terms would sort n times.
+        values = [self.subtract()]
         while self.accept("+"):
-            total = self.algebra.add(total, self.subtract())
-        return total
+            values.append(self.subtract())
+        return values[0] if len(values) == 1 else self.algebra.add(values)
 
     def subtract(self) -> T:
-        total = self.multiply()
+        values = [self.multiply()]
         while self.accept("-"):
-            total = self.algebra.subtract(total, self.multiply())
-        return total
+            values.append(self.multiply())
+        return values[0] if len(values) == 1 else self.algebra.subtract(values)
 
     def multiply(self) -> T:
         total = self.divide()
@@ -228,13 +241,13 @@ class _Reader(Generic[T]):
             return self.minus()
         if self.accept("("):
             return self.parenthesis()
-        name = NAME.match(self.text, self.place)
-        if name is None:
+        name = name_at(self.text, self.place)
+        if not name:
             raise self.error("expected a number, a symbol or a parenthesis")
-        self.place = name.end()
-        if name.group() in _FUNCTIONS and self.accept("("):
-            return self.call(name.group())
-        return self.algebra.symbol(name.group())
+        self.place += len(name)
+        if name in _FUNCTIONS and self.accept("("):
+            return self.call(name)
+        return self.algebra.symbol(name)
 
     def minus(self) -> T:
         signs = 1
@@ -264,4 +277,9 @@ class _Reader(Generic[T]):
             return self.algebra.smallest(sizes)
         if name == "max":
             return self.algebra.largest(sizes)
-        return sizes[0] if name == "floor" else self.stretch(sizes, start)
+        if name == "floor":
+            if len(sizes) > 1:
+                self.place = start
+                raise self.error(f"expected one argument of floor, not {len(sizes)}")
+            return sizes[0]
+        return self.stretch(sizes, start)

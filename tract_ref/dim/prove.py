@@ -12,10 +12,11 @@ Each question has a budget of steps, and answers are memoised, so no question is
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import gcd
 
 from tract_ref.dim import trace
+from tract_ref.dim.limits import is_writable
 from tract_ref.dim.parse import Assertion
 from tract_ref.dim.points import Points
 from tract_ref.dim.query import solve_for, substitute
@@ -126,12 +127,24 @@ class Prover:
             self._left = BUDGET
             self._lower[shifted] = self._search(shifted, _DEPTH, {})
         found = self._lower[shifted]
-        return None if found is None else found + dim.constant
+        if found is None or not is_writable(found + dim.constant):
+            return None
+        return found + dim.constant
 
     def upper(self, dim: Dim) -> int | None:
         """Return a number the dimension is never above, None if none was found."""
         low = self.lower(combine(0, dim, -1))
         return None if low is None else -low
+
+    def denies(self, assertion: Assertion, form: Callable[[Dim], Dim]) -> bool:
+        """Tell whether an assertion is proved false by all assertions together.
+
+        Args:
+            assertion: one of them.
+            form: simplifies a dimension.
+        """
+        highs = (self.upper(form(dim)) for dim in assertion.nonnegative)
+        return any(high is not None and high < 0 for high in highs)
 
     def never_negative(self, dim: Dim) -> bool:
         """Tell whether a dimension is proved to be >= 0.

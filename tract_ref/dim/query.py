@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import gcd, lcm
 
 from tract_ref.dim.build import broadcast, eq, ge, symbols
+from tract_ref.dim.limits import is_writable, limited, too_long, whole
 from tract_ref.dim.order import monomial_key
 from tract_ref.dim.tdim import (
     Atom,
@@ -31,6 +32,7 @@ def evaluate(dim: Dim, bindings: Mapping[str, int]) -> int:
     Errors:
         Inconclusive: a symbol has no value.
         EvalError: a broadcast of two sizes that differ.
+        InvalidModel: a symbol is bound to no integer, or the value is too long to be written.
     """
     if not isinstance(dim, TDim):
         return dim
@@ -40,9 +42,14 @@ def evaluate(dim: Dim, bindings: Mapping[str, int]) -> int:
     values: dict[Atom, int] = {}
     for atom in dim.atoms:
         values[atom] = (
-            int(bindings[atom.name]) if atom.kind == "symbol" else atom_value(atom, values)
+            whole(bindings[atom.name], f"the value of {atom.name}")
+            if atom.kind == "symbol"
+            else atom_value(atom, values)
         )
-    return value_of(dim, values)
+    value = value_of(dim, values)
+    if not is_writable(value):
+        raise too_long()
+    return value
 
 
 def _not_set(names: Iterable[str]) -> str:
@@ -84,20 +91,30 @@ def atom_value(atom: Atom, values: Mapping[Atom, int]) -> int:
 
 
 def substitute(dim: Dim, mapping: Mapping[str, Dim]) -> Dim:
-    """Replace symbols by dimensions, all at once."""
+    """Replace symbols by dimensions, all at once.
+
+    Errors:
+        InvalidModel: a value is no dimension, or a number of the result is too long to be written.
+    """
     if not isinstance(dim, TDim) or dim.symbols.isdisjoint(mapping):
         return dim
     known: dict[Atom, Dim] = {}
     for atom in dim.atoms:
         if atom.kind == "symbol":
-            known[atom] = mapping[atom.name] if atom.name in mapping else atom_dim(atom)
+            value = mapping.get(atom.name, atom_dim(atom))
+            is_dim = isinstance(value, TDim)
+            known[atom] = value if is_dim else whole(value, f"the value of {atom.name}")
         else:
             known[atom] = rebuild_atom(atom, [replace_atoms(p, known) for p in atom.pieces])
     return replace_atoms(dim, known)
 
 
 def replace_atoms(dim: Dim, known: Mapping[Atom, Dim]) -> Dim:
-    """Rebuild a sum with each of its atoms replaced by a dimension."""
+    """Rebuild a sum with each of its atoms replaced by a dimension.
+
+    Errors:
+        InvalidModel: a number of the result is too long to be written.
+    """
     if not isinstance(dim, TDim):
         return dim
     if all(known[a] is atom_dim(a) for m, _ in dim.terms for a in m):
@@ -108,7 +125,7 @@ def replace_atoms(dim: Dim, known: Mapping[Atom, Dim]) -> Dim:
         for atom in monomial[1:]:
             term = term * known[atom]
         total = combine(total, term, coefficient)
-    return total
+    return limited(total)
 
 
 def rebuild_atom(atom: Atom, sizes: Sequence[Dim]) -> Dim:

@@ -66,7 +66,15 @@ class Scope:
         scenarios: per name, what holds besides in that scenario.
     """
 
-    __slots__ = ("_cases", "_dims", "_prover", "_simplifier", "assertions", "scenarios")
+    __slots__ = (
+        "_cases",
+        "_contradictory",
+        "_dims",
+        "_prover",
+        "_simplifier",
+        "assertions",
+        "scenarios",
+    )
 
     def __init__(
         self, assertions: Promises = (), scenarios: Mapping[str, Promises] | None = None
@@ -78,6 +86,7 @@ class Scope:
         self._prover: Prover | None = None
         self._simplifier: Simplifier | None = None
         self._cases: tuple[Scope, ...] | None = None
+        self._contradictory: bool | None = None
         self._dims: dict[Dim, Dim] = {}
 
     def __eq__(self, other: object) -> bool:
@@ -137,22 +146,25 @@ class Scope:
         return (*(str(a) for a in self.assertions), *inner)
 
     def bounds(self, dim: Dim) -> Bounds:
-        """Return the smallest and largest value known, None where unbounded."""
+        """Return the smallest and largest value known, None where unbounded.
+
+        Of assertions that contradict each other anything follows; they give no bounds.
+        """
         if trace.on and trace.heard():
             with trace.silent():
                 return self.bounds(dim)
         dim, prover = self.simplify(dim), self._proofs()
         low, high = prover.lower(dim), prover.upper(dim)
         if not self.cases:
-            return low, high
+            return _in_order(low, high)
         known = [case.bounds(form) for case, form in self._forms(dim)]
-        lows, highs = zip(*known, strict=True) if known else ((None,), (None,))
-        lowest = None if None in lows else min(lows)
-        highest = None if None in highs else max(highs)
-        return (
-            max((n for n in (low, lowest) if n is not None), default=None),
-            min((n for n in (high, highest) if n is not None), default=None),
-        )
+        lows = [bottom for bottom, _ in known if bottom is not None]
+        highs = [top for _, top in known if top is not None]
+        if lows and len(lows) == len(known):
+            low = min(lows) if low is None else max(low, min(lows))
+        if highs and len(highs) == len(known):
+            high = max(highs) if high is None else min(high, max(highs))
+        return _in_order(low, high)
 
     def proves_ge(self, left: Dim, right: Dim) -> bool | None:
         """Tell whether left >= right always (True), never (False), or unknown (None)."""
@@ -186,15 +198,19 @@ class Scope:
 
     def simplify(self, dim: Dim) -> Dim:
         """Rewrite a dimension with what the assertions say, and what all scenarios agree on."""
-        if self._simplifier is None:
-            self._simplifier = Simplifier(self._proofs())
-        plain = self._simplifier.simplify(dim)
+        plain = self._plain(dim)
         if not self.cases:
             return plain
         found = self._dims.get(plain)
         if found is None:
             found = self._dims[plain] = self._agreed(plain)
         return found
+
+    def _plain(self, dim: Dim) -> Dim:
+        """Rewrite a dimension with what the assertions say, scenarios left out."""
+        if self._simplifier is None:
+            self._simplifier = Simplifier(self._proofs())
+        return self._simplifier.simplify(dim)
 
     def _agreed(self, dim: Dim) -> Dim:
         """Return the first form of a scenario that equals the dimension in every scenario."""
@@ -245,10 +261,45 @@ class Scope:
 
     @property
     def is_contradictory(self) -> bool:
-        """An assertion is proved false by the others; False when none is found."""
-        dims = (dim for a in self.assertions for dim in a.nonnegative)
-        highs = (self.bounds(dim)[1] for dim in dims)
-        return any(high is not None and high < 0 for high in highs)
+        """Nothing is admitted: an assertion is proved false by the others, or each scenario is.
+
+        False when no contradiction is found.
+        """
+        if self._contradictory is None:
+            with trace.silent():
+                self._contradictory = self._is_denied() or bool(self.scenarios and not self.cases)
+        return self._contradictory
+
+    def _is_denied(self) -> bool:
+        try:
+            return any(self._proofs().denies(a, self._plain) for a in self.assertions)
+        except InvalidModel:
+            # A broadcast of an assertion has no value, or a number is too long: nothing is shown.
+            return False
+
+    @property
+    def contradiction(self) -> tuple[str, ...]:
+        """Lines of relations that contradict each other; empty when no contradiction is found."""
+        if not self.is_contradictory:
+            return ()
+        named = {} if self._is_denied() else self._named()
+        known = needed(self.assertions, lambda fewer: Scope(fewer, named).is_contradictory)
+        return Scope(known, named).lines
+
+    def require_possible(self, *, stage: str = "") -> None:
+        """Check that no contradiction is found.
+
+        Raises:
+            InvalidModel: the assertions contradict each other; names them.
+        """
+        broken = self.contradiction
+        if broken:
+            listed = "; ".join(broken)
+            raise InvalidModel(
+                f"the assertions contradict each other: nothing admits {listed}",
+                stage=stage,
+                remedy="leave one out",
+            )
 
     def scenario(self, bindings: Mapping[str, int]) -> str | None:
         """Return the scenario that values select.
@@ -283,6 +334,16 @@ class Scope:
             return known
         return None if None in answers else False
 
+    def determined(self, bindings: Mapping[str, int]) -> dict[str, int]:
+        """Return the values that equalities give to further symbols once some have a value."""
+        try:
+            with trace.silent():
+                solved = Prover(a.substitute(bindings) for a in self.assertions).equalities
+        except InvalidModel:
+            # A broadcast of an assertion has no value there.
+            return {}
+        return {name: value for name, value in solved.items() if isinstance(value, int)}
+
     def smallest(self, symbol: str) -> int:
         """Return the smallest value the assertions about that symbol alone admit; 0 by default."""
         prover = self._proofs()
@@ -304,7 +365,13 @@ class Scope:
         return self._prover
 
 
+def _in_order(low: int | None, high: int | None) -> Bounds:
+    return (None, None) if low is not None and high is not None and low > high else (low, high)
+
+
 def _read(promises: Promises) -> tuple[Assertion, ...]:
+    if isinstance(promises, str):
+        raise InvalidModel(f"{promises!r}: assertions are a list of texts, not one text")
     return tuple(parse_assertion(a) if isinstance(a, str) else a for a in promises)
 
 

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
 from math import gcd
 from typing import Literal, TypeAlias, TypeGuard
 
 from tract_ref.dim import trace
-from tract_ref.dim.order import monomial_key, ordered_atoms, piece_key
+from tract_ref.dim.limits import limited, require_product
+from tract_ref.dim.order import digest, monomial_key, ordered_atoms, piece_key
 from tract_ref.dim.telling import tell_clamp, tell_product, tell_quotient, tell_sum
 from tract_ref.errors import InvalidModel
 
@@ -49,9 +49,7 @@ class Atom:
             self.symbols = frozenset[str]().union(
                 *(p.symbols for p in pieces if isinstance(p, TDim))
             )
-            # A digest orders atoms the same way in every process, whatever was built first.
-            content = repr((divisor, [piece_key(p) for p in pieces]))
-            self.key = (_RANK[kind], blake2b(content.encode(), digest_size=16).hexdigest())
+            self.key = (_RANK[kind], digest(divisor, pieces))
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
         return make_atom, (self.kind, self.name, self.pieces, self.divisor)
@@ -70,6 +68,9 @@ class Atom:
 
 class TDim:
     """A dimension that depends on at least one symbol. Made by operators and constructors only.
+
+    `sym("S") == 2` is False: `==` asks whether two dimensions are one, not whether they may be
+    equal at some point. `eq` makes a comparison, a `Scope` decides one.
 
     Args:
         constant: the constant term.
@@ -159,6 +160,7 @@ class TDim:
             # Inner texts first: a dimension may be nested deeper than the stack.
             for atom in self.atoms:
                 str(atom)
+            limited(self)
             self._text = _text(self)
         return self._text
 
@@ -233,6 +235,9 @@ def scale(dim: TDim, factor: int) -> TDim:
 
 
 def _multiply(left: TDim, right: TDim) -> Dim:
+    # Terms are sorted by degree.
+    degree = len(left.terms[-1][0]) + len(right.terms[-1][0])
+    require_product(len(left.terms), len(right.terms), degree)
     terms: dict[Monomial, int] = {}
     for a, p in (((), left.constant), *left.terms):
         for b, q in (((), right.constant), *right.terms):
@@ -448,10 +453,12 @@ def _text(dim: TDim) -> str:
     if clamped is not None:
         name = "max" if clamped[1] > 0 else "min"
         return f"{name}({','.join(str(p) for p in sorted(pieces(dim), key=piece_key))})"
-    bare = [(m, c) for m, c in dim.terms if c == 1 and m[0].kind == "symbol" and len(m) == 1]
-    others = [_term_text(m, c) for m, c in dim.terms if (m, c) not in bare]
-    constant = [str(dim.constant)] if dim.constant else []
-    return "+".join([str(m[0]) for m, _ in bare] + constant + others)
+    bare: list[str] = []
+    others = [str(dim.constant)] if dim.constant else []
+    for monomial, coefficient in dim.terms:
+        alone = coefficient == 1 and monomial[0].kind == "symbol" and len(monomial) == 1
+        (bare if alone else others).append(_term_text(monomial, coefficient))
+    return "+".join(bare + others)
 
 
 def _atom_text(atom: Atom) -> str:

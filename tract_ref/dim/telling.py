@@ -27,6 +27,8 @@ def tell_sum(name: Literal["add", "subtract"], operands: tuple[Dim, ...], result
         law = trace.RELATIVE_CLAMP
     elif after:
         law = trace.SHIFT_CLAMP
+    if all(isinstance(d, int) for d in operands):
+        law = trace.NUMBERS
     trace.tell(law, name, operands, result)
 
 

@@ -199,8 +199,8 @@ class Operation:
             return f"-{inner[0]}"
         # A sum in a sum needs no parentheses, unless it is subtracted.
         first = texts[0] if self.name in ("add", "subtract") else inner[0]
-        last = texts[1] if self.name == "add" else inner[1]
-        return f"{first}{_SIGNS[self.name]}{last}"
+        others = texts[1:] if self.name == "add" else inner[1:]
+        return _SIGNS[self.name].join((first, *others))
 
 
 _SIGNS = {"add": "+", "subtract": "-", "multiply": "*"}

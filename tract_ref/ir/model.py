@@ -16,8 +16,9 @@ import numpy as np
 from tract_ref.dim import Scope
 from tract_ref.errors import InternalError, InvalidModel, TractRefError
 from tract_ref.ir.axes import AxesMapping
-from tract_ref.ir.fact import Fact, Tensor
+from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.per_element import require_no_coordinates
 
 # More than these say nothing that a reader can use.
 MOST_ORIGINS = 8
@@ -357,7 +358,8 @@ def infer(name: str, op: Op, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
     """Return the output facts of an op, with errors that name the node.
 
     Raises:
-        InvalidModel: wrong arity, or the op rejects the facts.
+        InvalidModel: wrong arity, the op rejects the facts, or a dim has a symbol named like the
+            coordinate of an axis.
     """
     least, most = op.arity
     if len(facts) < least or (most is not None and len(facts) > most):
@@ -366,7 +368,12 @@ def infer(name: str, op: Op, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
         )
         raise InvalidModel(f"{len(facts)} inputs where {wanted} are needed", node=name, op=op.name)
     try:
-        return op.output_facts(facts)
+        found = op.output_facts(facts)
+        for fact in found:
+            require_no_coordinates(fact.shape)
+            if isinstance(op, Const) and op.tensor.dtype == TDIM:
+                require_no_coordinates(op.tensor.ravel())
+        return found
     except TractRefError as error:
         raise error.at(node=name, op=op.name) from None
 

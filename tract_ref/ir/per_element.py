@@ -10,11 +10,11 @@ Source: spec/ir.md 3, spec/attention.md 1.4; the coordinate names are tract's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import isfinite, lcm, prod
+from math import isfinite, lcm
 from typing import cast
 
 import numpy as np
@@ -34,15 +34,23 @@ from tract_ref.dim import (
     symbols,
 )
 from tract_ref.dim import substitute as substitute_dim
-from tract_ref.dim.tdim import Atom
+from tract_ref.errors import InvalidModel
 
 PREFIX = "🎯"
 # Whole numbers that each type holds exactly, and the quotients of which it still tells apart; and
 # the divisors that leave quotients normal.
 _LARGEST = {"e": 1 << 10, "f": 1 << 23, "d": 1 << 52}
 _DIVISORS = {"e": 1 << 14, "f": 1 << 126, "d": 1 << 1022}
-# An annotation that leaves its type for symbols and coordinates of this size is dropped.
-_ORDINARY = 1 << 12
+# Symbols and coordinates stay below these, where a value is proved to fit in its type; the types
+# that are not here hold too little to suppose anything.
+_LENGTHS = {
+    "float32": 1 << 22,
+    "int32": 1 << 30,
+    "uint32": 1 << 30,
+    "float64": 1 << 40,
+    "int64": 1 << 48,
+    "uint64": 1 << 48,
+}
 
 
 def coordinate(axis: int) -> Dim:
@@ -58,6 +66,20 @@ def coordinate_axes(dim: Dim) -> frozenset[int]:
 def is_coordinate(name: str) -> bool:
     """Say whether a symbol is a coordinate."""
     return name.startswith(PREFIX) and name[1:].isdecimal()
+
+
+def require_no_coordinates(dims: Iterable[Dim]) -> None:
+    """Check that symbols of a model are not taken for positions along an axis.
+
+    Raises:
+        InvalidModel: a dim has a symbol that is named like a coordinate.
+    """
+    for dim in dims:
+        if isinstance(dim, TDim) and any(map(is_coordinate, dim.symbols)):
+            raise InvalidModel(
+                f"the dim {dim} has a symbol that is named like the coordinate of an axis",
+                remedy=f"rename it: {PREFIX}0, {PREFIX}1.. stand for the positions along an axis",
+            )
 
 
 def remap(dim: Dim, places: Mapping[int, Dim]) -> Dim:
@@ -82,11 +104,12 @@ class PerElement:
     A divisor that is a power of 2 divides without rounding. Another one stands for a single rounded
     division: such a value is floored, negated, chosen and compared, never computed with.
 
-    Domain: floats are exact while every whole number that the numerator takes (and, where rounded
-    quotients are compared or floored, their common numerators) stays below 2^23 in f32 and 2^52 in
-    f64; i32 below 2^31, i64 below 2^63. Numbers whose bounds are known are held to it, and so are
-    symbols and coordinates up to 4096. u32 and u64 are proved not negative; f16, 8-bit and 16-bit
-    integers are proved to fit.
+    Domain: on a wire of f32, i32, f64 or i64, the symbols and the coordinates of symbolic axes are
+    below 2^22, 2^30, 2^40 or 2^48; longer streams are outside of what is claimed. There every whole
+    number that the numerator takes (and, where rounded quotients are compared or floored, their
+    common numerators) is proved to stay within 2^23, 2^31, 2^52 or 2^63, else there is no
+    annotation. u32 and u64 are as their signed types, and proved not negative. f16 and integers of
+    8 and 16 bits suppose nothing of symbols: their values are proved to fit. Dims hold any number.
 
     Attributes:
         numerator: a dimension over coordinates and model symbols.
@@ -160,36 +183,25 @@ class Domain:
             low, high = int(limits.min), int(limits.max)
         if not isinstance(dim, TDim):
             return low <= dim <= high
-        bottom, top = within(self.shape, Scope()).bounds(dim)
-        if bottom is not None and top is not None:
-            return low <= bottom and top <= high
-        if self.dtype.itemsize < 4 or (low == 0 and (bottom is None or bottom < 0)):
-            return False
-        return reach(dim) <= high
-
-
-def reach(dim: Dim) -> int:
-    """Return a number that |dim| does not exceed while no symbol exceeds _ORDINARY."""
-    if not isinstance(dim, TDim):
-        return abs(dim)
-    known: dict[Atom, int] = {}
-
-    def of(piece: Dim) -> int:
-        if not isinstance(piece, TDim):
-            return abs(piece)
-        return abs(piece.constant) + sum(
-            abs(factor) * prod(known[atom] for atom in monomial) for monomial, factor in piece.terms
-        )
-
-    for atom in dim.atoms:
-        if atom.kind in ("ge", "eq"):
-            known[atom] = 1
-        elif atom.kind == "symbol":
-            known[atom] = _ORDINARY
+        limit = _LENGTHS.get(self.dtype.name)
+        if limit is None:
+            known = within(self.shape, Scope())
         else:
-            largest = max(of(piece) for piece in atom.pieces)
-            known[atom] = -(-largest // atom.divisor)
-    return of(dim)
+            names = frozenset(symbols(dim)).union(*(symbols(size) for size in self.shape))
+            known = _below(self.shape, names, limit)
+        bottom, top = known.bounds(dim)
+        return bottom is not None and top is not None and low <= bottom and top <= high
+
+
+@lru_cache(maxsize=4096)
+def _below(shape: tuple[Dim, ...], names: frozenset[str], limit: int) -> Scope:
+    """Return what `within` knows, and that symbols and symbolic axes are below a limit."""
+    known = within(shape, Scope())
+    fixed = {f"{PREFIX}{axis}" for axis, dim in enumerate(shape) if isinstance(dim, int)}
+    for name in sorted(names - fixed):
+        known = known.asserting(Assertion(sym(name), "<", limit))
+        known = known.asserting(Assertion(sym(name), ">", -limit))
+    return known
 
 
 def of_number(value: object) -> PerElement | None:

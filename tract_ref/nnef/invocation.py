@@ -10,7 +10,7 @@ import numpy as np
 
 from tract_ref.dim import Dim
 from tract_ref.errors import InternalError, TractRefError
-from tract_ref.ir.fact import TDIM, Fact, Tensor, dtype_name, dtype_named
+from tract_ref.ir.fact import TDIM, DType, Fact, Tensor, dtype_name, dtype_named
 from tract_ref.ir.model import Const, Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.nnef import ast
@@ -177,11 +177,14 @@ class Call:
             result.append((before, after))
         return tuple(result)
 
-    def scalar(self, parameter: str) -> float | int:
-        """Return a number."""
+    def scalar(self, parameter: str, *, like: Outlet | None = None) -> float | int:
+        """Return a number; one that the dtype of `like` holds."""
         value = self._plain(self._value(parameter))
         if isinstance(value, bool) or not isinstance(value, int | float):
             self._wrong(parameter, "a number")
+        if like is not None:
+            number = np.asarray(value, np.float64 if isinstance(value, float) else object)
+            self._require_held(number, self.fact(like).dtype)
         return value
 
     def string(self, parameter: str) -> str:
@@ -336,8 +339,35 @@ class Call:
                 )
             if not all(isinstance(item, int) for item in tensor.ravel()):
                 self.refuse("a symbolic dim meets a tensor of numbers", remedy="cast it explicitly")
+        self._require_held(tensor, like.dtype)
         with np.errstate(all="ignore"):
             return tensor.astype(like.dtype)
+
+    def _require_held(self, tensor: Tensor, dtype: DType) -> None:
+        """Refuse numbers that an integer type or bool would change; floats round.
+
+        Differs from tract, which truncates and wraps: x < 1.5 is not x < 1.
+        """
+        if dtype.kind not in "iub" or tensor.dtype.kind == "b":
+            return
+        if dtype.kind == "b":
+            low, high = 0, 1
+        else:
+            limits = np.iinfo(cast("np.dtype[np.integer]", dtype))
+            low, high = int(limits.min), int(limits.max)
+        is_float = tensor.dtype.kind == "f"
+        # f64 holds any float; of the bounds it holds 2^63, and not 2^63 - 1.
+        numbers = tensor.astype(np.float64) if is_float else tensor
+        held = np.asarray((numbers >= low) & (numbers < high + 1), np.bool_)
+        if is_float:
+            held &= np.trunc(numbers) == numbers
+        if not held.all():
+            number = tensor[~held].ravel()[0]
+            self.malformed(
+                f"{self.operator}: the number {number} meets a tensor of {dtype_name(dtype)}, "
+                "which does not hold it",
+                remedy=f"write a number of {dtype_name(dtype)}, or cast the tensor",
+            )
 
     def submodel(self, label: str) -> Model:
         """Return a graph of the archive."""

@@ -19,6 +19,7 @@ from tract_ref.dim import Dim, Scope, dim_max, dim_min, parse_assertion, sym
 from tract_ref.errors import MalformedFile, Refused, TractRefError
 from tract_ref.ir.fact import Fact, dtype_named
 from tract_ref.ir.model import Model, Outlet, Source
+from tract_ref.ir.per_element import is_coordinate
 from tract_ref.ir.rules import Refusal
 from tract_ref.nnef import ast, recipes
 from tract_ref.nnef.archive import GRAPH, Archive, read_archive
@@ -92,6 +93,7 @@ class _Reader:
     def read(self) -> Model:
         for extension in self.document.extensions:
             self._extension(extension)
+        self.model.scope.require_possible(stage="read")
         graph = self.document.graph
         names = [i.name for i in graph.inputs]
         for identifier in (*graph.inputs, *graph.outputs):
@@ -161,6 +163,8 @@ class _Reader:
         except TractRefError as error:
             seen = f"assertion {text!r}: {error.seen}"
             raise self.source.error(seen, span, error.remedy) from None
+        for name in sorted(filter(is_coordinate, relation.symbols)):
+            raise self._coordinate(name, span)
         self.model.scope = self.model.scope.asserting(relation, scenario=scenario)
 
     def _properties(self) -> None:
@@ -252,6 +256,8 @@ class _Reader:
         if node.name in env:
             return env[node.name]
         if node.name in self.symbols:
+            if is_coordinate(node.name):
+                raise self._coordinate(node.name, node.span)
             return sym(node.name)
         close = difflib.get_close_matches(node.name, [*env, *self.symbols], n=1)
         remedy = (
@@ -260,6 +266,11 @@ class _Reader:
             else (f"assign it first, or declare a symbol: extension tract_symbol {node.name};")
         )
         raise self.source.error(f"{node.name!r} is not defined", node.span, remedy)
+
+    def _coordinate(self, name: str, span: int) -> Refused:
+        """A symbol named like a coordinate: tract declares its own in headers, and uses none."""
+        seen = f"the symbol {name!r} is named like the coordinate of an axis"
+        return self.source.refused(seen, span, "rename it; it may be declared, but not used")
 
     def _unary(self, node: ast.Unary, operand: Value) -> Value:
         if isinstance(operand, tuple | str):

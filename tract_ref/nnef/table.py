@@ -71,8 +71,13 @@ class Invocation(Protocol):
         """Return an array of pairs of integers (tuples or arrays of two)."""
         ...
 
-    def scalar(self, parameter: str) -> float | int:
-        """Return a number."""
+    def scalar(self, parameter: str, *, like: Outlet | None = None) -> float | int:
+        """Return a number.
+
+        Args:
+            parameter: its name.
+            like: a wire; where it is of integers or bools, its dtype must hold the number.
+        """
         ...
 
     def string(self, parameter: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tract_ref.dim import Dim, TDim, parse_dim, sym, symbols
-from tract_ref.dim.build import NAME
+from tract_ref.dim.build import is_name
 from tract_ref.errors import InvalidModel, MalformedFile
 
 _LONGEST_DIM = 200
@@ -20,7 +20,7 @@ class InputSymbols:
     """
 
     def __init__(self, params: Sequence[str]) -> None:
-        self._params: dict[str, Dim] = {p: sym(p) for p in params if NAME.fullmatch(p)}
+        self._params: dict[str, Dim] = {p: sym(p) for p in params if is_name(p)}
         alone = set(self._params)
         self._taken = set(alone)
         for param in params:

@@ -298,7 +298,7 @@ def load_pulse_mask(call: Invocation) -> tuple[Outlet, ...]:
 
 def _value(call: Invocation, data: Outlet) -> float | int | bool:
     is_bool = call.fact(data).dtype == np.bool_
-    return call.logical("value") if is_bool else call.scalar("value")
+    return call.logical("value") if is_bool else call.scalar("value", like=data)
 
 
 @NNEF.dump(PulseMask)

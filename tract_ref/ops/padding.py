@@ -411,7 +411,7 @@ def load_pad(call: Invocation) -> tuple[Outlet, ...]:
         call.malformed(f"padding has {len(pads)} pairs for {fact}", remedy="one per axis")
     if any(b < 0 or a < 0 for b, a in pads):
         call.refuse(f"negative padding {pads}", remedy="crop with slice")
-    value = _of_type(call.scalar("value"), fact.dtype)
+    value = _of_type(call.scalar("value", like=data), fact.dtype)
     return call.wire(Pad(pads, _BORDERS[border], value), data)
 
 

@@ -15,7 +15,7 @@ from tract_ref.ir.attributes import dims_of, substituted_in
 from tract_ref.ir.check import checked
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Model, Outlet, Source
-from tract_ref.ir.per_element import is_coordinate
+from tract_ref.ir.per_element import is_coordinate, require_no_coordinates
 
 STAGE = "set_symbols"
 _STREAM = "pulse.streaming_symbol"
@@ -34,11 +34,14 @@ def set_symbols(model: Model, values: Mapping[str, Dim]) -> Model:
 
     Raises:
         InvalidModel: an op rejects the new facts, the values break an assertion or every scenario,
-            or a value is neither a dimension nor an integer of 0 or more.
+            a value is neither a dimension nor an integer of 0 or more, or a symbol is named like
+            the coordinate of an axis.
         Refused: the stream symbol of a pulsified model is replaced.
     """
     for name, value in values.items():
         _require_dim(name, value)
+    named = (sym(name) for name in values if is_coordinate(name))
+    require_no_coordinates((*named, *values.values()))
     stream = str(model.properties.get(_STREAM, ""))
     if stream in values:
         raise Refused(
@@ -62,10 +65,17 @@ def _require_dim(name: str, value: object) -> None:
 
 
 def _require_kept(before: Scope, after: Scope, values: Mapping[str, Dim]) -> None:
-    """Check that what was promised is not false now."""
-    if after.holds({}) is not False:
-        return
+    """Check that what was promised is not false now, for any values of the symbols left."""
     given = ", ".join(f"{name}={value}" for name, value in sorted(values.items()))
+    if after.holds({}) is not False:
+        never = "; ".join(after.contradiction)
+        if never:
+            raise InvalidModel(
+                f"{given} breaks what the model promises: nothing admits {never}",
+                stage=STAGE,
+                remedy="use other values",
+            )
+        return
     replaced = ((a, a.substitute(values)) for a in before.assertions)
     broken = ", ".join(str(old) for old, new in replaced if new.holds({}) is False)
     rule = f"the assertion {broken}" if broken else "every scenario"

@@ -153,8 +153,8 @@ def done(operation: Operation, bindings: Bindings) -> int | None:
     plain: dict[str, Callable[[], int]] = {
         "value": lambda: sizes[0],
         "negate": lambda: -sizes[0],
-        "add": lambda: sizes[0] + sizes[1],
-        "subtract": lambda: sizes[0] - sizes[1],
+        "add": lambda: sum(sizes),
+        "subtract": lambda: sizes[0] - sum(sizes[1:]),
         "multiply": lambda: sizes[0] * sizes[1],
     }
     if operation.name in plain:

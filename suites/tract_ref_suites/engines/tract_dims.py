@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tract_ref_suites.dims_text import NoValueError, names_of, value_of
+from tract_ref_suites.dims_text import RELATIONS, NoValueError, names_of, tree_of, value_of
 from tract_ref_suites.engines import workers
 from tract_ref_suites.engines.protocol import Crashed, Refused, TimedOut
 
@@ -81,11 +81,24 @@ def main(arguments: Sequence[str]) -> int:
     """Ask about one dim; `NAME=NUMBER` binds a symbol, any other relation is an assertion.
 
     Returns:
-        0 when the engine is right, 1 when it is not, 2 when it has no answer.
+        0 when the engine is right, 1 when it is not, 2 when it has no answer, 3 when the arguments
+        do not say what to ask.
     """
+    if not arguments:
+        return _misused("no dim is given")
     text, *rest = arguments
     point = {n: int(v) for n, _, v in (r.partition("=") for r in rest if _is_binding(r))}
     known = [r for r in rest if not _is_binding(r)]
+    unbound = sorted(set(_names(text)) - point.keys())
+    if unbound:
+        return _misused(f"{text} has no value: {', '.join(unbound)} not set")
+    for relation in known:
+        try:
+            is_relation = tree_of(relation).kind in RELATIONS
+        except ValueError:
+            is_relation = False
+        if not is_relation:
+            return _misused(f"{relation!r} is neither NAME=NUMBER nor a relation")
     answer = ask_dim(text, [point], known=known)
     if not isinstance(answer, DimAnswer):
         print(f"{text}: {answer}")  # noqa: T201
@@ -108,6 +121,11 @@ def main(arguments: Sequence[str]) -> int:
     if spoken != right:
         print(f"as text   {spoken}")  # noqa: T201
     return int({answer.values[0], *answer.again[:1], spoken} != {right} or bool(answer.unread))
+
+
+def _misused(why: str) -> int:
+    print(f'{why}; usage: tract_dims "EXPR" NAME=NUMBER .. [RELATION ..]', file=sys.stderr)  # noqa: T201
+    return 3
 
 
 def _is_binding(text: str) -> bool:

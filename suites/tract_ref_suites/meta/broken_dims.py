@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import reduce
 from math import gcd
 from typing import Any
 
@@ -64,7 +65,8 @@ def whole_part_truncates() -> Broken:
     return patched(tdim, "_quotient", make)
 
 
-def one_quotient_of_a_sum() -> Broken:
+@contextmanager
+def one_quotient_of_a_sum() -> Break:
     """S/2 - S = (S - 2*S)/2 = -(S/2): right over one quotient, wrong sign move after."""
     inside: list[int] = []
 
@@ -85,7 +87,13 @@ def one_quotient_of_a_sum() -> Broken:
 
         return combine
 
-    return patched(tdim, "combine", make)
+    def one_by_one(old: Any) -> Any:
+        return lambda first, others, factor: reduce(
+            lambda total, dim: tdim.combine(total, dim, factor), others, first
+        )
+
+    with patched(tdim, "combine", make), patched(algebra, "combine_all", one_by_one):
+        yield
 
 
 def factor_leaves_quotient() -> Broken:
@@ -288,6 +296,31 @@ def quotient_without_slack() -> Broken:
         return by_quotient
 
     return patched(Prover, "_by_quotient", make)
+
+
+def sum_of_three_values() -> Broken:
+    """(S >= 0) = 1 + S also where S may be -2."""
+
+    def make(old: Any) -> Any:
+        def comparison(self: Any, dim: TDim, atom: Atom) -> Dim:
+            found = old(self, dim, atom)
+            difference = atom.pieces[0]
+            low, high = self._prover.lower(difference), self._prover.upper(difference)
+            three = low == -2 and high is not None and high == 0
+            return 1 + difference if found is dim and three else found
+
+        return comparison
+
+    return patched(Simplifier, "_comparison", make)
+
+
+def product_is_square() -> Broken:
+    """The lower bound of S*T is at least 0."""
+
+    def make(old: Any) -> Any:
+        return lambda left, right, *, same: old(left, right, same=True)
+
+    return patched(prove, "_times", make)
 
 
 def one_scenario_is_enough() -> Broken:

@@ -78,6 +78,14 @@ DIM_MUTANTS: dict[str, Mutant] = {
         "a bound of a quotient forgets what was rounded down",
         broken.quotient_without_slack, "D4", "half-of-positive",
     ),
+    "dims-comparison-of-three": _mutant(
+        "(S >= 0) becomes 1 + S for -2 <= S <= 0", broken.sum_of_three_values,
+        "D4", "three-neighbours",
+    ),
+    "dims-product-is-square": _mutant(
+        "a bounded product is taken to be 0 or more, as a square is",
+        broken.product_is_square, "D4", "product-of-both-signs",
+    ),
     "dims-one-scenario": _mutant(
         "what one scenario says is taken for all", broken.one_scenario_is_enough,
         "D4", "scenarios-that-part",

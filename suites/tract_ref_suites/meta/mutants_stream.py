@@ -137,7 +137,8 @@ STREAM_MUTANTS: dict[str, Mutant] = {
         "P1 P1e", *_REFLECT,
     ),
     "reset-between-turns": mutant(
-        "state", "every turn starts without memory", bad.reset_between_turns, "P1 P2 P13 P1e", *_CONV
+        "state", "every turn starts without memory", bad.reset_between_turns,
+        "P1 P2 P13 P1e", *_CONV,
     ),
     "dirty-tape": mutant(
         "state", "the tape of a delay starts on what another session left in memory",

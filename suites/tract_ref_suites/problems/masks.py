@@ -64,6 +64,10 @@ def _position(line: Line, at: int, size: int) -> int:
         assert isinstance(taken, int)
         lengths.append(taken)
     for step, move in enumerate(reversed(line.moves)):
+        last = lengths[step] - 1
+        if move.behind:
+            # Mirrored, a pad behind is one in front.
+            at = last - at
         match move.kind:
             case "slice":
                 at += move.by
@@ -78,7 +82,9 @@ def _position(line: Line, at: int, size: int) -> int:
             case "reflect":
                 at = abs(at - move.by)
             case _:
-                at = lengths[step] - 1 - at
+                at = last - at
+        if move.behind:
+            at = last - at
     return line.start + line.step * at
 
 
@@ -251,6 +257,7 @@ ROW = Term("line", line=Line(ROWS))
 COLUMN = Term("line", line=Line(COLUMNS))
 ONE = Term("number", number=1)
 ZERO = Term("number")
+SEVEN = Term("number", number=7)
 
 
 def of(kind: str, *args: Term, number: float = 0) -> Term:
@@ -261,6 +268,10 @@ def of(kind: str, *args: Term, number: float = 0) -> Term:
 def moved(*moves: Move, axis: int = ROWS, start: int = 0) -> Term:
     """Return a line with moves."""
     return Term("line", line=Line(axis, start, 1, moves))
+
+
+def _behind(kind: str) -> Term:
+    return moved(Move(kind, 2, 3 if kind == "pad" else 0, behind=True))
 
 
 def chunk(positions: Term, size: int) -> Term:
@@ -315,6 +326,9 @@ HAND: dict[str, Problem] = {
     "Mask-pad-shift": _case(of("gt", moved(Move("pad", 2, 7)), ONE)),
     "Mask-edge-shift": _case(of("gt", moved(Move("edge", 2)), ONE)),
     "Mask-reflected": _case(of("gt", moved(Move("reflect", 2)), ONE)),
+    "Mask-edge-behind": _case(of("gt", _behind("edge"), SEVEN)),
+    "Mask-reflected-behind": _case(of("lt", _behind("reflect"), SEVEN)),
+    "Mask-pad-behind": _case(of("lt", _behind("pad"), SEVEN)),
     "Mask-sampled": _case(of("lt", moved(Move("sample", 3, 1)), Term("number", number=8))),
     "Mask-negative-quotient": _case(
         of("eq", of("quotient", of("sub", ROW, Term("number", number=3)), number=2), ZERO)

@@ -32,6 +32,8 @@ NEAR = (0.5, 2.0, 1e-7, -1e-7, 0.0)
 """Float constants next to positions; the small ones are not 0."""
 FACTORS = (0.5, -2.0, 3.0, 1 / 3, 0.1)
 DIVISORS = (2, 3, -2, 4)
+FLOAT_DIVISORS = (3, 2, -3, 4, 5)
+"""Most of them round."""
 VIA = ("i32", "u8", "i8", "f32", "f64")
 
 
@@ -43,11 +45,13 @@ class Move:
         kind: `slice`, `sample`, `pad`, `edge`, `reflect`, `back` or `gather`.
         by: positions that are skipped or added in front; the stride of a sample.
         number: what a pad adds; the first position of a sample.
+        behind: a pad stands behind, and as many positions in front are dropped.
     """
 
     kind: str
     by: int = 1
     number: int = 0
+    behind: bool = False
 
     def taken(self, length: Dim) -> Dim:
         """Return how many positions must come in for `length` to come out."""
@@ -223,8 +227,9 @@ class Builder:
                 return self._add(Gather(0), wire, last)
             case mode:
                 name = "constant" if mode == "pad" else mode
-                padded = self._add(Pad(((move.by, 0),), name, move.number), wire)
-                return self._add(Slice(0, 0, length), padded)
+                pads = (0, move.by) if move.behind else (move.by, 0)
+                padded = self._add(Pad((pads,), name, move.number), wire)
+                return self._add(Slice(0, pads[1], length + pads[1]), padded)
 
 
 SPECIAL: dict[str, Callable[..., Outlet]] = {
@@ -245,7 +250,9 @@ def moves(draw: st.DrawFn, *, stream: bool) -> Move:
         return Move(kind, draw(st.integers(2, 3)), draw(st.integers(0, 1)))
     if kind in ("back", "gather"):
         return Move(kind)
-    return Move(kind, draw(st.integers(1, 2)), draw(st.integers(-1, 5)) if kind == "pad" else 0)
+    number = draw(st.integers(-1, 5)) if kind == "pad" else 0
+    behind = kind != "slice" and draw(st.booleans())
+    return Move(kind, draw(st.integers(1, 2)), number, behind)
 
 
 @st.composite
@@ -304,7 +311,7 @@ def floats(draw: st.DrawFn, depth: int, *, stream: bool) -> Term:
     first = draw(floats(depth - 1, stream=stream))
     if kind in PAIRS:
         return Term(kind, (first, draw(floats(depth - 1, stream=stream))))
-    numbers = {"quotient": DIVISORS, "times": FACTORS, "plus": NEAR}.get(kind, (0,))
+    numbers = {"quotient": FLOAT_DIVISORS, "times": FACTORS, "plus": NEAR}.get(kind, (0,))
     return Term(kind, (first,), draw(st.sampled_from(numbers)))
 
 
@@ -338,7 +345,10 @@ _WHOLES = [
     ["bit", "choose", "via"],
     ["twist", "wide"],
 ]
-_FLOATS = ["float", "quotient", "times", "plus", "neg", "abs", "floor", "ceil", "round", "sub"]
+_FLOATS = [
+    *("float", "quotient", "quotient", "quotient", "times", "plus"),
+    *("neg", "abs", "floor", "ceil", "round", "sub"),
+]
 _MASKS = [
     *("numbers", "floats", "below", "above", "and", "or", "xor", "eq", "ne", "not", "truth"),
     *("choose", "twist", "wide", "later"),

@@ -29,8 +29,30 @@ SCENARIOS: tuple[tuple[str, str], ...] = (
 )
 
 
+_NEAR = st.integers(-3, 2)
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> DimProblem:
+    """Draw a comparison or a product of symbols that are bounded on both sides, often below 0."""
+    bounds = {name: (low := draw(_NEAR), low + draw(st.integers(0, 4))) for name in ("S", "T")}
+    known = [f"{n} >= {low}" for n, (low, _) in bounds.items()]
+    known += [f"{n} <= {high}" for n, (_, high) in bounds.items()]
+    a, b = draw(st.integers(-3, 3)), draw(st.sampled_from((1, -1, 2)))
+    text = draw(
+        st.sampled_from(
+            (f"(S+{a}>=0)", f"({b}*S+{a}==0)", f"(T>=S+{a})", f"{b}*S*T", "S*S", f"S*T+{a}*S")
+        )
+    )
+    return DimProblem(text, tuple(known))
+
+
 def dim_problems() -> st.SearchStrategy[DimProblem]:
-    """Draw an expression, up to three assertions, and now and then scenarios."""
+    """Draw an expression, up to three assertions, and now and then scenarios; or a box."""
+    return _mixed() | boxes()
+
+
+def _mixed() -> st.SearchStrategy[DimProblem]:
     known = st.lists(st.sampled_from(ASSERTIONS), max_size=3, unique=True)
     scenarios = st.just([]) | st.lists(st.sampled_from(SCENARIOS), max_size=3, unique=True)
     return st.builds(
@@ -69,6 +91,9 @@ HAND: dict[str, DimProblem] = {
     "size-and-positive-size": _hand("S#min(S,P)", "S>0", "P>0"),
     "size-and-unknown-size": _hand("S#P", "S>=1", "S<=9"),
     "size-of-zero": _hand("S#T", "S>=0", "T>=1"),
+    "three-neighbours": _hand("(S>=0)", "S>=-2", "S<=0"),
+    "three-neighbours-equal": _hand("(S==0)", "S>=-2", "S<=0"),
+    "product-of-both-signs": _hand("S*T", "S>=-2", "S<=2", "T>=1", "T<=3"),
     "half-of-positive": _hand("S/2", "S>=1"),
     "size-in-itself": _hand("S#(S#T)#1"),
     "strict": _hand("max(0,S-T)", "S>=T"),
