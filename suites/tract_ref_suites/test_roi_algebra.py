@@ -71,7 +71,7 @@ def test_union_intersection_and_complement_are_those_of_sets(
     if size_of(a * b) <= LARGEST:
         assert np.array_equal(place.mask(both), first & second)
     else:
-        assert size_of(both or 0) == min(size_of(a), size_of(b))
+        assert size_of(0 if both is None else both) == min(size_of(a), size_of(b))
         assert (place.mask(both) >= first & second).all()
 
 
@@ -263,6 +263,15 @@ def test_a_region_that_grows_too_large_is_everywhere() -> None:
             break
         assert size_of(region) <= LARGEST
     assert region is None
+
+
+def test_regions_that_are_too_large_to_multiply_out_are_everywhere() -> None:
+    # Four comparisons joined have 15 terms; three copies of them had 4,095, and raised.
+    region: Dim = 0
+    for each in (ge(AT, 0), ge(AT, -1), ge(0, AT), ge(AT, 1)):
+        region = region + each - region * each
+    assert tiled(region, 0, 3, 3, (9,)) == 1
+    assert intersection(region, region) == region
 
 
 def test_whole_numbers_that_are_not_zero() -> None:

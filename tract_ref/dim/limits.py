@@ -41,6 +41,11 @@ def limited(dim: Dim) -> Dim:
     return dim
 
 
+def is_short_product(left: int, right: int, degree: int) -> bool:
+    """Tell whether a product of sums of so many terms is bounded work."""
+    return left * right * degree <= FACTORS
+
+
 def require_product(left: int, right: int, degree: int) -> None:
     """Check the work of a product.
 
@@ -52,7 +57,7 @@ def require_product(left: int, right: int, degree: int) -> None:
     Raises:
         InvalidModel: it is too much.
     """
-    if left * right * degree > FACTORS:
+    if not is_short_product(left, right, degree):
         raise InvalidModel(
             f"a product of {left} and {right} terms, of up to {degree} factors each; "
             f"terms times factors is at most {FACTORS}",

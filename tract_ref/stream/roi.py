@@ -16,12 +16,13 @@ the sound sign, constant offsets count, and a union is not given up when one rea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache, reduce
+from functools import lru_cache
 from itertools import product as pairs_of
 from typing import TypeAlias
 
 from tract_ref.dim import Assertion, Dim, Scope, TDim, eq, ge, product, sym, symbols
 from tract_ref.dim import substitute as substitute_dim
+from tract_ref.dim.limits import is_short_product
 from tract_ref.dim.query import replace_atoms
 from tract_ref.dim.tdim import Atom, Monomial, atom_dim, build
 from tract_ref.ir.fact import Shape
@@ -76,8 +77,23 @@ def _all(monomial: Monomial) -> Dim:
 
 
 def _any(regions: Iterable[Dim]) -> Dim:
-    none: Dim = 0
-    return reduce(lambda a, b: a + b - a * b, regions, none)
+    """Return where one of several regions holds; of what is too large together, everywhere."""
+    whole: Dim = 0
+    for region in regions:
+        both = _both(whole, region)
+        if both is None:
+            return 1
+        whole = whole + region - both
+    return whole
+
+
+def _both(a: Dim, b: Dim) -> Dim | None:
+    """Return where two regions hold, None when multiplying them out is too much work."""
+    if isinstance(a, TDim) and isinstance(b, TDim):
+        degree = max(len(m) for m, _ in a.terms) + max(len(m) for m, _ in b.terms)
+        if not is_short_product(len(a.terms), len(b.terms), degree):
+            return None
+    return a * b
 
 
 def complement(region: Region) -> Dim:
@@ -90,7 +106,10 @@ def complement(region: Region) -> Dim:
     longest = max([len(found), *map(len, found)])
     if longest > _ALTERNATIVES or not _is_union(region, found):
         return 1 - region
-    return product(_any(map(_unlike, monomial)) for monomial in found)
+    none: Dim | None = 1
+    for monomial in found:
+        none = None if none is None else _both(none, _any(map(_unlike, monomial)))
+    return 1 - region if none is None else none
 
 
 def _unlike(atom: Atom) -> Dim:
@@ -224,7 +243,7 @@ def union(a: Region, b: Region, shape: Shape, scope: Scope) -> Region:
     found = [alternatives(a), alternatives(b)]
     if _is_union(a, found[0]) and _is_union(b, found[1]):
         return _joined([*found[0], *found[1]], shape, scope)
-    return settle(a + b - a * b, shape, scope)
+    return settle(_any((a, b)), shape, scope)
 
 
 def _joined(found: list[Monomial], shape: Shape, scope: Scope) -> Region:
@@ -295,8 +314,8 @@ def intersection(a: Region, b: Region) -> Region:
     """Return where both regions hold; of two that are too large together, the shorter one."""
     if a is None or b is None:
         return a if b is None else b
-    both = a * b
-    if size_of(both) <= _LARGEST:
+    both = _both(a, b)
+    if both is not None and size_of(both) <= _LARGEST:
         return both
     return a if size_of(a) <= size_of(b) else b
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tract_ref.dim import evaluate
+from tract_ref.dim import evaluate, symbols
 from tract_ref.ir.model import Node
 from tract_ref.ir.op import Op
 from tract_ref.ops.axes import Reshape
@@ -147,9 +147,13 @@ def something_follows_a_stream_that_ran_out(problem: Problem) -> bool:
         isinstance(window.padding, Explicit) and (window.padding.before or window.padding.after)
         for _, _, window, _ in windows_of(problem)
     )
-    # Windows over no frame at all leave less than nothing as well; long chains do at any short stream.
-    short = problem.family in ("chains", "graphs", "unets") and problem.length < 40
-    return around and (short or problem.length == 0 or reads_past_the_end(problem))
+    return around and (_has_an_empty_stream(problem) or reads_past_the_end(problem))
+
+
+def _has_an_empty_stream(problem: Problem) -> bool:
+    """Say whether a wire that grows with the stream has no frame: its formula may be below zero."""
+    dims = (dim for node in nodes_of(problem) for fact in node.outputs for dim in fact.shape)
+    return any(SYMBOL in symbols(dim) and size_of(problem, dim) == 0 for dim in dims)
 
 
 def same_padding_with_a_stride(problem: Problem) -> bool:
