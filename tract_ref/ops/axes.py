@@ -12,11 +12,11 @@ Source: spec/ir.md 5; spec/nnef.md 5; spec/pulse.md 2.16, 8.10, 8.19, 9.2.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
 
 import numpy as np
 
@@ -32,12 +32,28 @@ from tract_ref.ir.pulse import whole_parts
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import contradicts, reshape_groups, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.onnx_io.table import OnnxCall
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 
 
 def _require_axis(axis: int, rank: int, data: Fact, what: str = "axis") -> None:
@@ -198,6 +214,41 @@ class Reshape(Op):
         return tracks([*kept, *((a, a + shift) for a in range(end, inputs[0].rank))])
 
 
+@dataclass(frozen=True)
+class Regroup(Op):
+    """Give elements of some frames other dims, without the first few and what does not fill them.
+
+    Only increments hold one: their frames need not begin where the frames of a reshape do.
+
+    Attributes:
+        at: first axis that changes.
+        before: the dims that change.
+        after: what they become.
+        skip: elements left out in front, in row-major order.
+    """
+
+    at: int
+    before: tuple[Dim, ...]
+    after: tuple[Dim, ...]
+    skip: int
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Replace the dims."""
+        (data,) = inputs
+        rest = data.shape[self.at + len(self.before) :]
+        return (data.with_shape((*data.shape[: self.at], *self.after, *rest)),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Take the elements, give them the other dims."""
+        (data,) = inputs
+        lead, rest = data.shape[: self.at], data.shape[self.at + len(self.before) :]
+        after = tuple(turn.resolve(dim) for dim in self.after)
+        flat = data.reshape(*lead, math.prod(turn.resolve(dim) for dim in self.before), *rest)
+        end = self.skip + math.prod(after)
+        taken = flat[(*(slice(None),) * self.at, slice(self.skip, end))]
+        return (taken.reshape(*lead, *after, *rest),)
+
+
 def move_ops(permutation: Sequence[int]) -> list[MoveAxis]:
     """Return the fewest moves that make output axis k out of input axis permutation[k]."""
     rank = len(permutation)
@@ -302,12 +353,24 @@ def roi_reshape(op: Reshape, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
     return (roi_moves.reshaped(ctx.regions[0], op.at, op.before, op.after, shape),)
 
 
+INPUT_ROI.refuse(Regroup, **BATCH_ONLY)
+refuse_streaming(Regroup, **PULSED_ONLY)
+
+
 @PULSIFY_V1.rule(AddAxis, RmAxis, MoveAxis)
 def pulsify_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Carry the stream to wherever its axis goes; delay and rate are unchanged."""
     if ctx.stream(ctx.inputs[0]) is None:
         ctx.refuse(*LENGTH_IN_VALUE)
     return along_tracked_axis(op, node, ctx)
+
+
+@REGION_V2.rule(AddAxis, RmAxis, MoveAxis)
+def region_axis(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j stays frame j, wherever its axis goes."""
+    if ctx.stream(ctx.inputs[0]) is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    return region_along_tracked_axis(op, node, ctx)
 
 
 @PULSIFY_V1.rule(Reshape)
@@ -321,21 +384,11 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
         Refused: the stream is not outermost in what changes; u or v is not a number; the frames
             of a turn do not fill whole output frames.
     """
-    wire, stream = ctx.inputs[0], ctx.stream(ctx.inputs[0])
-    if stream is None:
-        ctx.refuse(*LENGTH_IN_VALUE)
-    if not op.at <= stream.axis < op.at + len(op.before):
+    regrouped = _regrouped(op, ctx)
+    if regrouped is None:
         return along_tracked_axis(op, node, ctx)
-    place = stream.axis - op.at
-    with_symbol = [i for i, dim in enumerate(op.after) if ctx.symbol in symbols(dim)]
-    if len(with_symbol) != 1 or any(d != 1 for d in op.before[:place]):
-        ctx.refuse(*_not_outermost(op))
-    target = with_symbol[0]
-    inner, made = product(op.before[place + 1 :]), product(op.after[target + 1 :])
-    if any(d != 1 for d in op.after[:target]) or isinstance(inner, TDim) or isinstance(made, TDim):
-        ctx.refuse(*_not_outermost(op))
-    if not inner or not made:
-        ctx.refuse("the frames are empty", "stream a model whose frames have elements")
+    stream, place, target, inner, made = regrouped
+    wire = ctx.inputs[0]
     frames = ctx.frames(wire) * inner
     made_frames = whole_parts(frames, made)
     if made_frames is None:
@@ -344,7 +397,7 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
             f"the {made} of one output frame",
             ctx.pulse.multiple((made / (stream.rate * inner)).numerator),
         )
-    whole = made // gcd(inner, made)
+    whole = made // math.gcd(inner, made)
     wire = ctx.delay(wire, -stream.delay % whole, why=f"begins at a multiple of {whole} frames")
     late = ctx.stream(wire)
     delay = (late if late is not None else stream).delay * inner // made
@@ -355,6 +408,53 @@ def pulsify_reshape(op: Reshape, node: Node, ctx: PulsifyContext) -> tuple[Outle
     info = Linear(axis, length, delay, stream.rate * Fraction(inner, made))
     reach = (0, max(0, -(-made // inner) - 1))
     return ctx.wire(Reshape(op.at, before, after), (wire,), info, reach=reach)
+
+
+@REGION_V2.rule(Reshape)
+def region_reshape(op: Reshape, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Output frame j holds elements [j*v, (j + 1)*v) of input frames of u elements each."""
+    regrouped = _regrouped(op, ctx)
+    if regrouped is None:
+        return region_along_tracked_axis(op, node, ctx)
+    stream, place, target, inner, made = regrouped
+    axis = op.at + target
+
+    def main(increment: Increment) -> tuple[Op, ...]:
+        first, stop = increment.windows[0]
+        before = (*op.before[:place], stop - first, *op.before[place + 1 :])
+        after = (*op.after[:target], increment.frames, *op.after[target + 1 :])
+        skip = made * increment.start - inner * first
+        return (Regroup(op.at, before, after, skip),)
+
+    length, rate = ctx.batch_output().shape[axis], stream.rate * Fraction(inner, made)
+    reach = Reach(scale=made, per=inner, high=made - 1)
+    return RegionPlan(axis, length, rate, (reach,), main)
+
+
+def _regrouped(op: Reshape, ctx: NodeContext) -> tuple[Linear, int, int, int, int] | None:
+    """Return how frames are regrouped, None when the stream axis is left alone.
+
+    That is: the stream; its place in `before` and in `after`; elements per frame before and after.
+
+    Raises:
+        Refused: the stream axis is not outermost among what changes; the frames are empty.
+    """
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    if not op.at <= stream.axis < op.at + len(op.before):
+        return None
+    place = stream.axis - op.at
+    with_symbol = [i for i, dim in enumerate(op.after) if ctx.symbol in symbols(dim)]
+    if len(with_symbol) != 1 or any(d != 1 for d in op.before[:place]):
+        ctx.refuse(*_not_outermost(op))
+    target = with_symbol[0]
+    inner, made = product(op.before[place + 1 :]), product(op.after[target + 1 :])
+    if any(d != 1 for d in op.after[:target]) or isinstance(inner, TDim) or isinstance(made, TDim):
+        ctx.refuse(*_not_outermost(op))
+    if not inner or not made:
+        ctx.refuse("the frames are empty", "stream a model whose frames have elements")
+    return stream, place, target, inner, made
 
 
 def _not_outermost(op: Reshape) -> tuple[str, str]:
@@ -400,7 +500,7 @@ def dump_move_axis(op: MoveAxis, node: Node, out: Dump) -> None:
     out.call("transpose", axes=tuple(op.permutation(rank)))
 
 
-def _removals(call: Invocation | OnnxCall, data: Outlet, axes: Sequence[int]) -> tuple[Outlet, ...]:
+def removals(call: Invocation | OnnxCall, data: Outlet, axes: Sequence[int]) -> tuple[Outlet, ...]:
     """Remove axes of the input shape, the last one first."""
     if len(set(axes)) != len(axes):
         call.malformed(f"axes={list(axes)} names an axis twice")
@@ -410,7 +510,7 @@ def _removals(call: Invocation | OnnxCall, data: Outlet, axes: Sequence[int]) ->
 @NNEF.load("squeeze", "input", "axes")
 def load_squeeze(call: Invocation) -> tuple[Outlet, ...]:
     """squeeze(input, axes): axes of the input shape, in any order."""
-    return _removals(call, call.tensor("input"), call.integers("axes"))
+    return removals(call, call.tensor("input"), call.integers("axes"))
 
 
 @NNEF.load("unsqueeze", "input", "axes")
@@ -432,55 +532,14 @@ def dump_rm_axis(op: RmAxis, node: Node, out: Dump) -> None:
     out.call("squeeze", axes=(op.axis,))
 
 
+NNEF.refuse_dump(
+    Regroup,
+    reason="is part of an increment, not of a model",
+    remedy="write the batch model",
+)
+
+
 @NNEF.dump(Reshape)
 def dump_reshape(op: Reshape, node: Node, out: Dump) -> None:
     """Write reshape over the window that changes."""
     out.call("reshape", shape=op.after, axis_start=op.at, axis_count=len(op.before))
-
-
-@ONNX.rule("Transpose")
-def import_transpose(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Transpose; without `perm` the axes are reversed."""
-    data = call.input(0)
-    rank = call.fact(data).rank
-    perm = call.integers("perm", tuple(reversed(range(rank))))
-    if sorted(perm) != list(range(rank)):
-        call.malformed(f"perm={list(perm)} is not a permutation of {rank} axes")
-    return chain(call, data, move_ops(perm))
-
-
-def _axes_of(call: OnnxCall, rank: int) -> list[int] | None:
-    """Return the axes, an attribute before opset 13 and an input since; None when absent."""
-    axes: list[int] = []
-    if call.optional(1) is not None:
-        for axis in call.dims(1):
-            if not isinstance(axis, int):
-                call.refuse(f"the axis {axis} is not a number", remedy="name the axes by numbers")
-            axes.append(axis)
-    elif call.has("axes"):
-        axes = list(call.integers("axes"))
-    else:
-        return None
-    if any(not -rank <= axis < rank for axis in axes):
-        call.malformed(f"axes={axes} for a rank of {rank}")
-    return [axis % rank for axis in axes]
-
-
-@ONNX.rule("Squeeze")
-def import_squeeze(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Squeeze; without axes, every axis of 1 is removed."""
-    shape = call.fact(call.input(0)).shape
-    axes = _axes_of(call, len(shape))
-    if axes is None:
-        axes = [axis for axis, dim in enumerate(shape) if dim == 1]
-    return _removals(call, call.input(0), axes)
-
-
-@ONNX.rule("Unsqueeze")
-def import_unsqueeze(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Unsqueeze: axes of the output shape."""
-    count = len(call.dims(1)) if call.optional(1) is not None else len(call.integers("axes"))
-    axes = _axes_of(call, call.fact(call.input(0)).rank + count) or []
-    if len(set(axes)) != len(axes):
-        call.malformed(f"axes={axes} names an axis twice")
-    return chain(call, call.input(0), [AddAxis(axis) for axis in sorted(axes)])

@@ -33,8 +33,14 @@ from tract_ref.ir.shapes import broadcast_axes, broadcast_shapes
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.roi import Region, as_region, complement, intersection, where_not_zero
-from tract_ref.stream.shared import aligned, elementwise, same_positions, value_over_output
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, RoiContext
+from tract_ref.stream.shared import (
+    aligned,
+    elementwise,
+    region_elementwise,
+    same_positions,
+    value_over_output,
+)
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2, RoiContext
 
 BOOL: DType = np.dtype(np.bool_)
 
@@ -357,6 +363,7 @@ def _shows_other(op: Binary, value: Dim, dtype: DType) -> Dim | None:
 
 
 PULSIFY_V1.use(elementwise, *_OPS)
+REGION_V2.use(region_elementwise, *_OPS)
 
 
 def _load_binary(op: Binary) -> Callable[[Invocation], tuple[Outlet, ...]]:

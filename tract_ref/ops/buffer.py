@@ -24,7 +24,7 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.runtime.kernels import FAST, Concrete, Tape
-from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSED_ONLY, refuse_streaming
 
 
 @dataclass
@@ -212,13 +212,7 @@ def declutter_empty_delay(op: Delay, node: Node, ctx: Rewrite) -> ModelPatch | N
 INPUT_ROI.refuse(Delay, PulsePad, PulseMask, **BATCH_ONLY)
 
 
-PULSIFY_V1.refuse(
-    Delay,
-    PulsePad,
-    PulseMask,
-    reason="is a state op of a pulsed model, which cannot be pulsified again",
-    remedy="pulsify the batch model",
-)
+refuse_streaming(Delay, PulsePad, PulseMask, **PULSED_ONLY)
 
 
 @FAST.rule(Delay)

@@ -21,8 +21,8 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import elementwise, same_positions
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.shared import elementwise, region_elementwise, same_positions
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ INPUT_ROI.use(same_positions, Cast)
 
 
 PULSIFY_V1.use(elementwise, Cast)
+REGION_V2.use(region_elementwise, Cast)
 
 
 @NNEF.load("tract_core_cast", "input", "to")

@@ -26,11 +26,23 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 
 
 @dataclass(frozen=True)
@@ -187,6 +199,32 @@ class StreamSplice(Op):
         return (out,)
 
 
+@dataclass(frozen=True)
+class ConcatCut(Op):
+    """Join a stretch of every input; only increments hold one.
+
+    Attributes:
+        axis: the axis.
+        cuts: per input, the first position taken and one past the last.
+    """
+
+    axis: int
+    cuts: tuple[tuple[int, int], ...]
+    arity: ClassVar[tuple[int, int | None]] = (1, None)
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Return the sum of the stretches."""
+        frames = sum(stop - first for first, stop in self.cuts)
+        return (inputs[0].without_const().with_dim(self.axis, frames),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Join them."""
+        lead = (slice(None),) * self.axis
+        pairs = zip(inputs, self.cuts, strict=True)
+        parts = [data[(*lead, slice(first, stop))] for data, (first, stop) in pairs]
+        return (np.concatenate(parts, self.axis),)
+
+
 @DECLUTTER.rule(Concat)
 def declutter_single(op: Concat, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """A Concat of one tensor is that tensor; inputs of no frames are dropped."""
@@ -210,7 +248,7 @@ def roi_concat(op: Concat, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
     return tuple(found)
 
 
-INPUT_ROI.refuse(StreamConcat, StreamSplice, **BATCH_ONLY)
+INPUT_ROI.refuse(StreamConcat, StreamSplice, ConcatCut, **BATCH_ONLY)
 
 
 @PULSIFY_V1.rule(Concat)
@@ -227,17 +265,11 @@ def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         Refused: a stream that is joined to another one has no fixed length, or has another rate; a
             static input of unknown size.
     """
-    streams = [slot for slot, wire in enumerate(ctx.inputs) if ctx.stream(wire) is not None]
-    if not streams:
-        ctx.refuse(
-            "its value depends on the whole length of the stream",
-            "compute what depends on the length outside the streamed model",
-        )
+    streams, stream = _joined_streams(op, ctx)
+    if stream is None:
+        return along_tracked_axis(op, node, ctx)
     slot = streams[-1]
     wire = ctx.inputs[slot]
-    stream = ctx.stream(wire)
-    if stream is None or stream.axis != op.axis:
-        return along_tracked_axis(op, node, ctx)
     sizes = _fixed_sizes(ctx, op.axis, slot)
     before, after = sum(sizes[:slot]), sum(sizes[slot + 1 :])
     reasons = [(0, ""), (ctx.late_end(wire) if after else 0, LATE_END)]
@@ -266,6 +298,50 @@ def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     return (_in_front(op, ctx, wire, info, runs, sizes),)
 
 
+@REGION_V2.rule(Concat)
+def region_concat(op: Concat, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j reads frame j - o of the input whose place is from o on."""
+    streams, stream = _joined_streams(op, ctx)
+    if stream is None:
+        return region_along_tracked_axis(op, node, ctx)
+    sizes = _fixed_sizes(ctx, op.axis, streams[-1])
+    places = [sum(sizes[:slot]) for slot in range(len(sizes))]
+    inputs = tuple(
+        Reach(low=-place, high=-place) if slot in streams else None
+        for slot, place in enumerate(places)
+    )
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        cuts: list[tuple[int, int]] = []
+        after = made.lengths[streams[-1]] or 0
+        for slot, (place, size) in enumerate(zip(places, sizes, strict=True)):
+            first, stop = made.windows[slot]
+            if slot not in streams:
+                start = made.start - place - (after if slot > streams[-1] else 0)
+                first, stop = min(max(0, start), size), min(max(0, start + made.frames), size)
+                # What follows the stream is not there before its end.
+                stop = first if slot > streams[-1] and made.lengths[streams[-1]] is None else stop
+                cuts.append((first, stop))
+            else:
+                cuts.append((0, stop - first))
+        return (ConcatCut(op.axis, tuple(cuts)),)
+
+    length = ctx.batch_output().shape[op.axis]
+    return RegionPlan(op.axis, length, stream.rate, inputs, main)
+
+
+def _joined_streams(op: Concat, ctx: NodeContext) -> tuple[list[int], Linear | None]:
+    """Return the slots that stream, and the last one if they are joined one after the other."""
+    streams = [slot for slot, wire in enumerate(ctx.inputs) if ctx.stream(wire) is not None]
+    if not streams:
+        ctx.refuse(
+            "its value depends on the whole length of the stream",
+            "compute what depends on the length outside the streamed model",
+        )
+    stream = ctx.stream(ctx.inputs[streams[-1]])
+    return streams, stream if stream is not None and stream.axis == op.axis else None
+
+
 def _runs(ctx: PulsifyContext, sizes: Sequence[int]) -> list[tuple[int, ...]]:
     """Group the inputs in front: each stream alone, neighbouring static ones together."""
     runs: list[tuple[int, ...]] = []
@@ -278,13 +354,13 @@ def _runs(ctx: PulsifyContext, sizes: Sequence[int]) -> list[tuple[int, ...]]:
     return runs
 
 
-def _fixed_sizes(ctx: PulsifyContext, axis: int, last: int) -> list[int]:
+def _fixed_sizes(ctx: NodeContext, axis: int, last: int) -> list[int]:
     """Return how many frames each input brings; 0 for the last stream, whose length is free."""
     sizes: list[int] = []
     rates = {s.rate for wire in ctx.inputs if (s := ctx.stream(wire)) is not None}
     for slot, wire in enumerate(ctx.inputs):
         stream = ctx.stream(wire)
-        size = ctx.fact(wire).shape[axis] if stream is None else stream.length
+        size = ctx.batch_input(slot).shape[axis] if stream is None else stream.length
         size = ctx.batch.scope.simplify(size)
         if slot == last:
             size = 0
@@ -307,7 +383,7 @@ def _fixed_sizes(ctx: PulsifyContext, axis: int, last: int) -> list[int]:
     return sizes
 
 
-def _streams(ctx: PulsifyContext) -> int:
+def _streams(ctx: NodeContext) -> int:
     return sum(ctx.stream(wire) is not None for wire in ctx.inputs)
 
 
@@ -353,12 +429,7 @@ def _in_front(
     return wire
 
 
-PULSIFY_V1.refuse(
-    StreamConcat,
-    StreamSplice,
-    reason="is a state op of a pulsed model, which cannot be pulsified again",
-    remedy="pulsify the batch model",
-)
+refuse_streaming(StreamConcat, StreamSplice, ConcatCut, **PULSED_ONLY)
 
 
 def _cast(call: Invocation | OnnxCall, number: int, tensor: Tensor) -> Outlet:
@@ -414,6 +485,7 @@ def dump_concat(op: Concat, node: Node, out: Dump) -> None:
 NNEF.refuse_dump(
     StreamConcat,
     StreamSplice,
+    ConcatCut,
     reason="has no NNEF operator: the dialect cannot say frames put around a stream",
     remedy="dump the batch model and pulsify it after reading",
 )

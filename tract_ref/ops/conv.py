@@ -22,10 +22,19 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.roi import Region
 from tract_ref.stream.roi_moves import all_along, slid
-from tract_ref.stream.shared import along_tracked_axis, weighted
-from tract_ref.stream.tables import FILL_ZERO, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis, weighted
+from tract_ref.stream.tables import (
+    FILL_ZERO,
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 from tract_ref.stream.window import (
     Padding,
     SameUpper,
@@ -34,8 +43,9 @@ from tract_ref.stream.window import (
     is_bias,
     onnx_window,
     padded,
-    refuse_static,
+    region_window,
     stream_window,
+    weighted_stream,
 )
 
 
@@ -141,24 +151,19 @@ def pulsify_conv(op: Conv, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
         Refused: the stream axis is the channel axis; the kernel or the bias streams; SAME padding
             that depends on the length; the frames of a turn are not a multiple of the stride.
     """
-    data, *weights = ctx.inputs
-    for wire, what in zip(weights, ("kernel", "bias"), strict=False):
-        if ctx.stream(wire) is not None:
-            ctx.refuse(
-                f"its {what} streams", f"use a {what} that is known before the stream starts"
-            )
-    stream = ctx.stream(data)
-    if stream is None:
-        refuse_static(ctx)
-    if stream.axis == 0:
+    if weighted_stream(ctx).axis == 0:
         return along_tracked_axis(op, node, ctx)
-    if stream.axis == 1:
-        ctx.refuse(
-            "the stream axis is the channel axis (1): every output would need every frame",
-            "stream along the batch axis or a spatial axis",
-        )
+    data, *weights = ctx.inputs
     framed, out, window = stream_window(ctx, data, op.window, fill=FILL_ZERO)
     return ctx.wire(Conv(window, op.groups), (framed, *weights), out)
+
+
+@REGION_V2.rule(Conv)
+def region_conv(op: Conv, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each window reads its frames; along the batch axis, every frame is convolved alone."""
+    if weighted_stream(ctx).axis == 0:
+        return region_along_tracked_axis(op, node, ctx)
+    return region_window(ctx, op.window, lambda window: Conv(window, op.groups), fill=FILL_ZERO)
 
 
 def _spatial(call: Invocation, parameter: str, rank: int) -> tuple[int, ...]:

@@ -22,10 +22,23 @@ from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream import roi_moves
+from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, pointwise, region_along_tracked_axis
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 
 
 def running_sum(
@@ -176,26 +189,42 @@ def pulsify_cumsum(op: CumSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     Errors:
         Refused: a reverse sum along the stream axis.
     """
-    (wire,) = ctx.inputs
-    stream = ctx.stream(wire)
-    if stream is None or stream.axis != op.axis:
+    stream = _summed(op, ctx)
+    if stream is None:
         return along_tracked_axis(op, node, ctx)
+    length = ctx.batch_output().shape[op.axis]
+    total = RunningSum(op.axis, op.exclusive, stream.delay)
+    return ctx.wire(total, ctx.inputs, replace(stream, length=length), reach=(-math.inf, 0))
+
+
+@REGION_V2.rule(CumSum)
+def region_cumsum(op: CumSum, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j reads frame j, and the sum of those before it."""
+    stream = _summed(op, ctx)
+    if stream is None:
+        return region_along_tracked_axis(op, node, ctx)
+    return pointwise(RunningSum(op.axis, op.exclusive, 0), ctx, stream)
+
+
+def _summed(op: CumSum, ctx: NodeContext) -> Linear | None:
+    """Return the stream that is added up, None when another axis is.
+
+    Raises:
+        Refused: it is added up from its end.
+    """
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None or stream.axis != op.axis:
+        return None
     if op.reverse:
         ctx.refuse(
             f"a reverse sum along the stream axis ({op.axis}) is not causal: its first frame is "
             "the sum of the whole stream",
             "sum forward, or along another axis",
         )
-    length = ctx.batch_output().shape[op.axis]
-    summed = RunningSum(op.axis, op.exclusive, stream.delay)
-    return ctx.wire(summed, (wire,), replace(stream, length=length), reach=(-math.inf, 0))
+    return stream
 
 
-PULSIFY_V1.refuse(
-    RunningSum,
-    reason="is a state op of a pulsed model, which cannot be pulsified again",
-    remedy="pulsify the batch model",
-)
+refuse_streaming(RunningSum, **PULSED_ONLY)
 
 
 @NNEF.load("tract_core_cumsum", "input", "axis", "reverse", "exclusive")

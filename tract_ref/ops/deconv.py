@@ -24,9 +24,17 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream.roi_moves import Region, spread
-from tract_ref.stream.shared import along_tracked_axis, weighted
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis, weighted
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 from tract_ref.stream.window import (
     AxisWindow,
     Explicit,
@@ -38,7 +46,7 @@ from tract_ref.stream.window import (
     explicit,
     is_bias,
     onnx_window,
-    refuse_static,
+    weighted_stream,
 )
 
 # A symbol this large is beyond every min and max of a real length.
@@ -246,22 +254,10 @@ def pulsify_deconv(op: Deconv, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     kept is frames of the input, not sums of the output: adding up in one go makes streamed and
     batch bit-equal on any axis, and the bias comes once by itself.
     """
-    data, *weights = ctx.inputs
-    for wire, what in zip(weights, ("kernel", "bias"), strict=False):
-        if ctx.stream(wire) is not None:
-            ctx.refuse(
-                f"its {what} streams", f"use a {what} that is known before the stream starts"
-            )
-    stream = ctx.stream(data)
-    if stream is None:
-        refuse_static(ctx)
+    stream = weighted_stream(ctx)
     if stream.axis == 0:
         return along_tracked_axis(op, node, ctx)
-    if stream.axis == 1:
-        ctx.refuse(
-            "the stream axis is the channel axis (1): every output would need every frame",
-            "stream along the batch axis or a spatial axis",
-        )
+    data, *weights = ctx.inputs
     spatial = stream.axis - 2
     along = op.along(spatial)
     before, after = along.crops
@@ -274,6 +270,33 @@ def pulsify_deconv(op: Deconv, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     gap = max(0, stride - field - 1)
     adjustments = (*op.adjustments[:spatial], gap, *op.adjustments[spatial + 1 :])
     return ctx.wire(Deconv(window, op.groups, adjustments), (framed, *weights), out)
+
+
+@REGION_V2.rule(Deconv)
+def region_deconv(op: Deconv, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Output frame j reads the frames i with i*stride <= j + before <= i*stride + field."""
+    stream = weighted_stream(ctx)
+    if stream.axis == 0:
+        return region_along_tracked_axis(op, node, ctx)
+    spatial = stream.axis - 2
+    along = op.along(spatial)
+    before, field, stride = along.crops[0], along.window.field, along.window.stride
+    # In a gap between two frames the one before it is read, so that it has a place to start from;
+    # so is the last one by what is added after it.
+    low = min(before, before - field + stride - 1)
+    reach = Reach(per=stride, low=low, high=before, back=1)
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        first, stop = made.windows[0]
+        front = made.start + before - first * stride
+        spare = (stop - first - 1) * stride + field + 1 - front - made.frames
+        window = op.window.with_padding(spatial, explicit(front, max(0, spare)))
+        added = (*op.adjustments[:spatial], max(0, -spare), *op.adjustments[spatial + 1 :])
+        return (Deconv(window, op.groups, added),)
+
+    inputs = (reach, *(None,) * (len(ctx.inputs) - 1))
+    length = ctx.batch_output().shape[stream.axis]
+    return RegionPlan(stream.axis, length, stream.rate * stride, inputs, main)
 
 
 def _per_axis(call: Invocation, parameter: str, rank: int) -> tuple[int, ...]:

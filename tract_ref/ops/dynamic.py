@@ -27,10 +27,25 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.roi import Region
 from tract_ref.stream.roi_moves import cropped
-from tract_ref.stream.shared import along_tracked_axis, bubbled, sees_everything
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubbled,
+    region_along_tracked_axis,
+    sees_everything,
+)
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 
 I64 = np.dtype(np.int64)
 
@@ -233,15 +248,26 @@ def pulsify_bounds(op: DynSlice | DynTile, node: Node, ctx: PulsifyContext) -> t
         Refused: the bounds or multipliers stream; the axis at work streams, or what it makes is as
             long as the stream.
     """
+    _require_known_bounds(ctx)
+    return along_tracked_axis(op, node, ctx)
+
+
+@REGION_V2.rule(DynSlice, DynTile)
+def region_bounds(op: DynSlice | DynTile, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each frame is sliced or repeated alone."""
+    _require_known_bounds(ctx)
+    return region_along_tracked_axis(op, node, ctx)
+
+
+def _require_known_bounds(ctx: NodeContext) -> None:
     if any(ctx.stream(wire) is not None for wire in ctx.inputs[1:]):
         ctx.refuse(
             "its bounds arrive frame by frame, and the axis has one size for the whole stream",
             "compute them from shapes and constants",
         )
-    return along_tracked_axis(op, node, ctx)
 
 
-PULSIFY_V1.refuse(
+refuse_streaming(
     DynRange,
     NonZero,
     reason="makes as many positions as the data of the whole stream says",

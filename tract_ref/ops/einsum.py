@@ -8,7 +8,7 @@ Source: spec/ir.md 5 (text of an axes mapping), spec/nnef.md 5 and 6.1.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -22,9 +22,17 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.shared import bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext
+from tract_ref.stream.shared import bubble_through_axes, pointwise
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+)
 
 # Dims that differ whatever is asserted about the symbols.
 _NOTHING_ASSERTED = Scope()
@@ -253,10 +261,32 @@ def pulsify_einsum(op: EinSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         Refused: the stream axis is summed, or a diagonal; streams arrive on two output axes; rates
             differ; a static operand has several positions along the stream axis.
     """
+    axis = _stream_letter(op, ctx)
+    # Operands may stream on different axes of their own: only delay and rate are taken over.
+    wires, shared = ctx.sync(ctx.inputs)
+    if shared is None:
+        raise InternalError("streams vanished while they were brought to one delay")
+    length = ctx.batch_output().shape[axis]
+    return ctx.wire(op, wires, Linear(axis, length, shared.delay, shared.rate))
+
+
+@REGION_V2.rule(EinSum)
+def region_einsum(op: EinSum, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j of the output reads frame j of every operand that streams."""
+    axis = _stream_letter(op, ctx)
+    return pointwise(op, ctx, replace(ctx.meet(), axis=axis))
+
+
+def _stream_letter(op: EinSum, ctx: NodeContext) -> int:
+    """Return the output axis of the letter along which operands stream.
+
+    Raises:
+        Refused: it is summed, or a diagonal; there are two; a constant has several positions there.
+    """
     facts = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
     mapping = op.axes(facts, ctx.node.outputs)
     streams = [(slot, ctx.stream(wire)) for slot, wire in enumerate(ctx.inputs)]
-    found: dict[int, Linear] = {}
+    found: dict[int, int] = {}
     for slot, stream in streams:
         if stream is None:
             continue
@@ -269,25 +299,20 @@ def pulsify_einsum(op: EinSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
                 "would need every frame of the stream at once",
                 "keep the letter in the output, or sum over a bounded window",
             )
-        found[slot] = Linear(axis, stream.length, stream.delay, stream.rate)
+        found[slot] = axis
     if not found:
         ctx.refuse(
             "the output depends on the stream length, no operand streams",
             "compute it outside the streamed model",
         )
-    axes = sorted({stream.axis for stream in found.values()})
+    axes = sorted(set(found.values()))
     if len(axes) > 1:
         names = " and ".join(repr(op.expression.output[axis]) for axis in axes)
         ctx.refuse(
             f"streams arrive on two axes of the output, letters {names} of {op.expr!r}",
             "a product of two streams grows with their length; bound it by a mask",
         )
-    return _along(op, ctx, axes[0], found)
-
-
-def _along(
-    op: EinSum, ctx: PulsifyContext, axis: int, found: Mapping[int, Linear]
-) -> tuple[Outlet, ...]:
+    axis = axes[0]
     letter = op.expression.output[axis]
     for slot, letters in enumerate(op.expression.inputs):
         position = letters.find(letter)
@@ -299,12 +324,7 @@ def _along(
                     f"axis, letter {letter!r} of {op.expr!r}",
                     "give it one position there, or make it a stream",
                 )
-    # Operands may stream on different axes of their own: only delay and rate are taken over.
-    wires, shared = ctx.sync(ctx.inputs)
-    if shared is None:
-        raise InternalError("streams vanished while they were brought to one delay")
-    length = ctx.batch_output().shape[axis]
-    return ctx.wire(op, wires, Linear(axis, length, shared.delay, shared.rate))
+    return axis
 
 
 def matmul_expression(

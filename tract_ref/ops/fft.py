@@ -25,10 +25,22 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
+from tract_ref.runtime.reach import Reach, RegionPlan, whole
 from tract_ref.stream import roi_moves
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 
 Complex = NDArray[np.complex128]
 
@@ -199,6 +211,7 @@ def roi_stft(op: Stft, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
 
 
 PULSIFY_V1.use(along_tracked_axis, Fft)
+REGION_V2.use(region_along_tracked_axis, Fft)
 
 
 @PULSIFY_V1.rule(Stft)
@@ -213,6 +226,18 @@ def pulsify_stft(op: Stft, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
         return along_tracked_axis(op, node, ctx)
     framed, out = ctx.window(ctx.inputs[0], field=op.frame - 1, stride=op.stride)
     return ctx.wire(op, (framed, *ctx.inputs[1:]), out)
+
+
+@REGION_V2.rule(Stft)
+def region_stft(op: Stft, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each frame of the output is one window."""
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None or stream.axis != op.axis:
+        return region_along_tracked_axis(op, node, ctx)
+    reach = Reach(scale=op.stride, high=op.frame - 1)
+    inputs = (reach, *(None,) * (len(ctx.inputs) - 1))
+    length = ctx.batch_output().shape[op.axis]
+    return RegionPlan(op.axis, length, stream.rate / op.stride, inputs, whole(op))
 
 
 @NNEF.load("tract_core_fft", "input", "axis", "inverse")

@@ -29,10 +29,19 @@ from tract_ref.ir.per_element import coordinate, remap, within
 from tract_ref.ir.shapes import contradicts
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.roi import Region, either, intersection
-from tract_ref.stream.shared import along_tracked_axis, bubbled
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, bubbled, region_along_tracked_axis
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 
 # Of more constant indices than these, each is not worth a term of a region.
 _FEW = 6
@@ -352,18 +361,7 @@ def pulsify_gather(op: Gather, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     Errors:
         Refused: the gathered axis streams: an index may name a frame that has not come yet.
     """
-    data, indices = (ctx.stream(wire) for wire in ctx.inputs)
-    if data is None and indices is None:
-        ctx.refuse(
-            "the output depends on the stream length, no input streams",
-            "compute it outside the streamed model",
-        )
-    if data is not None and data.axis == op.axis:
-        ctx.refuse(
-            f"takes positions of the stream axis {op.axis} by index: an index may name a frame "
-            "that has not come yet",
-            "slice the stream instead",
-        )
+    _require_frames_apart(op, ctx)
     return along_tracked_axis(op, node, ctx)
 
 
@@ -377,17 +375,30 @@ def pulsify_gather_elements(
         Refused: the gathered axis of the data streams; data or indices reach along the stream
             where the other does not stream.
     """
-    data = ctx.stream(ctx.inputs[0])
-    if data is not None and data.axis == op.axis:
-        ctx.refuse(
-            f"takes elements of the stream axis {op.axis} by index: an index may name a frame "
-            "that has not come yet",
-            "slice the stream instead",
-        )
+    _require_frames_apart(op, ctx)
     return along_tracked_axis(op, node, ctx)
 
 
+@REGION_V2.rule(Gather, GatherElements)
+def region_gather(op: Gather | GatherElements, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each frame is looked up alone."""
+    _require_frames_apart(op, ctx)
+    return region_along_tracked_axis(op, node, ctx)
+
+
+def _require_frames_apart(op: Gather | GatherElements, ctx: NodeContext) -> None:
+    data = ctx.stream(ctx.inputs[0])
+    if data is not None and data.axis == op.axis:
+        what = "positions" if isinstance(op, Gather) else "elements"
+        ctx.refuse(
+            f"takes {what} of the stream axis {op.axis} by index: an index may name a frame "
+            "that has not come yet",
+            "slice the stream instead",
+        )
+
+
 PULSIFY_V1.use(along_tracked_axis, GatherNd)
+REGION_V2.use(region_along_tracked_axis, GatherNd)
 
 
 @PULSIFY_V1.rule(DiagGather)
@@ -397,6 +408,18 @@ def pulsify_diag_gather(op: DiagGather, node: Node, ctx: PulsifyContext) -> tupl
     Errors:
         Refused: rows or distances stream: where a row lands depends on its number.
     """
+    _require_rows_apart(ctx)
+    return along_tracked_axis(op, node, ctx)
+
+
+@REGION_V2.rule(DiagGather)
+def region_diag_gather(op: DiagGather, node: Node, ctx: RegionContext) -> RegionPlan:
+    """The rows of each frame move alone."""
+    _require_rows_apart(ctx)
+    return region_along_tracked_axis(op, node, ctx)
+
+
+def _require_rows_apart(ctx: NodeContext) -> None:
     stream = ctx.stream(ctx.inputs[0])
     if stream is not None and stream.axis >= ctx.batch_input(0).rank - 2:
         what = "rows" if stream.axis == ctx.batch_input(0).rank - 2 else "distances"
@@ -405,7 +428,6 @@ def pulsify_diag_gather(op: DiagGather, node: Node, ctx: PulsifyContext) -> tupl
             "rows grow with the stream",
             "bound what each row reads by a mask of a band",
         )
-    return along_tracked_axis(op, node, ctx)
 
 
 NNEF.refuse_dump(

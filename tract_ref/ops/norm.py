@@ -24,10 +24,26 @@ from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.shapes import contradicts, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream import roi_moves
+from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes, bubbled
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    bubbled,
+    pointwise,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 
 
 @dataclass(frozen=True)
@@ -272,6 +288,7 @@ def roi_running(op: ExpUnitNorm | ExpMeanNorm, node: Node, ctx: RoiContext) -> t
 
 
 PULSIFY_V1.use(along_tracked_axis, RmsNorm)
+REGION_V2.use(region_along_tracked_axis, RmsNorm)
 
 
 @PULSIFY_V1.rule(ExpUnitNorm, ExpMeanNorm)
@@ -288,13 +305,36 @@ def pulsify_running_norm(
     Errors:
         Refused: the state streams while the recurrence runs along the stream.
     """
-    data, start = (ctx.stream(wire) for wire in ctx.inputs)
-    if data is None or data.axis != op.axis:
+    data = _recurrence(op, ctx)
+    if data is None:
         return along_tracked_axis(replace(op, stateless=True), node, ctx)
-    if start is not None:
-        ctx.refuse("its initial state streams", "give it a constant state")
     op = replace(op, skip=op.skip + data.delay, stateless=False)
     return ctx.wire(op, ctx.inputs, data, reach=(-math.inf, 0))
+
+
+@REGION_V2.rule(ExpUnitNorm, ExpMeanNorm)
+def region_running_norm(
+    op: ExpUnitNorm | ExpMeanNorm, node: Node, ctx: RegionContext
+) -> RegionPlan:
+    """Frame j reads frame j, and the state that the frames before it left."""
+    data = _recurrence(op, ctx)
+    if data is None:
+        return region_along_tracked_axis(replace(op, stateless=True), node, ctx)
+    return pointwise(replace(op, stateless=False), ctx, data)
+
+
+def _recurrence(op: ExpUnitNorm | ExpMeanNorm, ctx: NodeContext) -> Linear | None:
+    """Return the stream along which the state is carried, None when another axis streams.
+
+    Raises:
+        Refused: the initial state streams.
+    """
+    data, start = (ctx.stream(wire) for wire in ctx.inputs)
+    if data is None or data.axis != op.axis:
+        return None
+    if start is not None:
+        ctx.refuse("its initial state streams", "give it a constant state")
+    return data
 
 
 @NNEF.load("tract_core_rms_norm", "input", "axis", eps=1e-6)

@@ -19,19 +19,29 @@ from tract_ref.dim import Dim, dim_max
 from tract_ref.errors import EvalError, InvalidModel
 from tract_ref.ir.annotate import carried, padded
 from tract_ref.ir.axes import AxesMapping
-from tract_ref.ir.fact import TDIM, DType, Fact, Tensor
+from tract_ref.ir.fact import DType, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan, whole
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 from tract_ref.stream.window import refuse_static
 
 Pads = tuple[tuple[int, int], ...]
@@ -362,6 +372,53 @@ def _pad_stream(op: Pad, ctx: PulsifyContext, wire: Outlet, stream: Linear) -> O
     return ctx.restream(wire, replace(stream, length=length, delay=d), why=front)
 
 
+@REGION_V2.rule(Pad)
+def region_pad(op: Pad, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j of the output is frame j - before of the stream, or one that a border copies.
+
+    In front, edge copies frame 0, reflect frames 1 to before; after the last one the same mirrored.
+    """
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None:
+        refuse_static(ctx)
+    axis = stream.axis
+    before, after = op.pads[axis]
+    if not before and not after:
+        return region_along_tracked_axis(op, node, ctx)
+    copied = {"constant": (0, 0), "edge": (1, 1), "reflect": (before + 1, after + 1)}[op.mode]
+    front, back = copied[0] if before else 0, copied[1] if after else 0
+    reach = Reach(low=-before, high=-before, front=front, back=back)
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        (first, stop), length = made.windows[0], made.lengths[0]
+        start, end = made.start - before, made.start + made.frames - before
+        grown = (max(0, -start), max(0, end - (stop if length is None else length)))
+        pads = (*op.pads[:axis], grown, *op.pads[axis + 1 :])
+        # What was given in front of these frames, or behind them, to be copied from.
+        spare = (start - first + grown[0], stop + grown[1] - end)
+        crops = tuple(spare if i == axis else (0, 0) for i in range(len(pads)))
+        return replace(op, pads=pads), Crop(crops)
+
+    length = ctx.batch_output().shape[axis]
+    return RegionPlan(axis, length, stream.rate, (reach,), main, op.mode)
+
+
+@REGION_V2.rule(Crop)
+def region_crop(op: Crop, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j of the output is frame before + j of the stream."""
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None:
+        refuse_static(ctx)
+    before, after = op.crops[stream.axis]
+    if not before and not after:
+        return region_along_tracked_axis(op, node, ctx)
+    rest = tuple((0, 0) if i == stream.axis else pair for i, pair in enumerate(op.crops))
+    length = ctx.batch_output().shape[stream.axis]
+    main = whole(Crop(rest)) if any(max(pair) for pair in rest) else None
+    reach = Reach(low=before, high=before)
+    return RegionPlan(stream.axis, length, stream.rate, (reach,), main)
+
+
 @PULSIFY_V1.rule(Crop)
 def pulsify_crop(op: Crop, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Cropping the stream axis costs nothing: the delay grows by what is dropped in front."""
@@ -381,17 +438,12 @@ def pulsify_crop(op: Crop, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
     return (ctx.restream(wire, cropped, why=why),)
 
 
-PULSIFY_V1.refuse(
-    PulseEdge,
-    PulseReflect,
-    reason="is a state op of a pulsed model, which cannot be pulsified again",
-    remedy="pulsify the batch model",
-)
+refuse_streaming(PulseEdge, PulseReflect, **PULSED_ONLY)
 
 _BORDERS = {"constant": "constant", "replicated": "edge", "reflect": "reflect"}
 
 
-def _of_type(value: float | int, dtype: DType) -> float | int | bool:
+def of_type(value: float | int, dtype: DType) -> float | int | bool:
     """Return a literal as a value of a dtype."""
     if dtype == np.bool_:
         return bool(value)
@@ -411,7 +463,7 @@ def load_pad(call: Invocation) -> tuple[Outlet, ...]:
         call.malformed(f"padding has {len(pads)} pairs for {fact}", remedy="one per axis")
     if any(b < 0 or a < 0 for b, a in pads):
         call.refuse(f"negative padding {pads}", remedy="crop with slice")
-    value = _of_type(call.scalar("value", like=data), fact.dtype)
+    value = of_type(call.scalar("value", like=data), fact.dtype)
     return call.wire(Pad(pads, _BORDERS[border], value), data)
 
 
@@ -444,56 +496,3 @@ NNEF.refuse_dump(
     reason="has no operator in the dialect",
     remedy="write the batch model and pulsify it after reading",
 )
-
-
-def _onnx_pads(call: OnnxCall, rank: int) -> Pads:
-    """Return (before, after) per axis from the attribute (opset < 11) or the inputs."""
-    if call.opset < 11:
-        flat: tuple[int, ...] = call.integers("pads")
-    else:
-        dims = call.dims(1)
-        flat = tuple(d for d in dims if isinstance(d, int))
-        if len(flat) != len(dims):
-            call.refuse(f"pads {[str(d) for d in dims]}", remedy="use pads known at load time")
-    axes = tuple(range(rank))
-    if call.opset >= 18 and call.optional(3) is not None:
-        axes = tuple(int(str(a)) % rank for a in call.dims(3))
-    if len(flat) != 2 * len(axes):
-        call.malformed(f"{len(flat)} pads for {len(axes)} axes; one before and one after per axis")
-    pads = [(0, 0)] * rank
-    for i, axis in enumerate(axes):
-        pads[axis] = (flat[i], flat[len(axes) + i])
-    return tuple(pads)
-
-
-def _onnx_value(call: OnnxCall, dtype: DType) -> float | int | bool:
-    if call.opset < 11:
-        return _of_type(call.scalar("value", 0.0), dtype)
-    if call.optional(2) is None:
-        return _of_type(0, dtype)
-    tensor = call.const(2)
-    if tensor is None:
-        call.refuse("constant_value is known only at run time", remedy="use a constant")
-    return tensor.reshape(-1)[0].item()
-
-
-@ONNX.rule("Pad")
-def import_pad(call: OnnxCall) -> tuple[Outlet, ...]:
-    """Pad with modes constant, reflect and edge; negative pads crop first."""
-    data = call.input(0)
-    fact = call.fact(data)
-    mode = call.string("mode", "constant")
-    if mode not in MODES:
-        call.refuse(f"mode={mode!r}", remedy=f"use one of {', '.join(MODES)}")
-    if fact.dtype == TDIM:
-        call.refuse("padding of a tensor of dims", remedy="compute shapes without Pad")
-    pads = _onnx_pads(call, fact.rank)
-    crops = tuple((max(0, -b), max(0, -a)) for b, a in pads)
-    grown = tuple((max(0, b), max(0, a)) for b, a in pads)
-    value = _onnx_value(call, fact.dtype)
-    needs_pad = any(max(pair) for pair in grown) or not any(max(pair) for pair in crops)
-    if any(max(pair) for pair in crops):
-        (data,) = call.wire(Crop(crops), data, suffix="crop" if needs_pad else "")
-    if not needs_pad:
-        return (data,)
-    return call.wire(Pad(grown, mode, value), data)

@@ -23,18 +23,23 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis
 from tract_ref.stream.tables import (
     BATCH_ONLY,
     FILL_LOWEST,
     FILL_ZERO,
     INPUT_ROI,
     PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
     PulsifyContext,
+    RegionContext,
     RoiContext,
+    refuse_streaming,
 )
 from tract_ref.stream.window import (
     Explicit,
@@ -46,6 +51,7 @@ from tract_ref.stream.window import (
     onnx_window,
     padded,
     refuse_static,
+    region_window,
     stream_window,
 )
 
@@ -218,6 +224,19 @@ def pulsify_max_pool(op: MaxPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
     return along_tracked_axis(op, node, ctx)
 
 
+@REGION_V2.rule(MaxPool, SumPool)
+def region_pool(op: MaxPool | SumPool, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each window reads its frames.
+
+    Errors:
+        Refused: SAME padding that depends on the length.
+    """
+    if not _slides(op.window, ctx):
+        return region_along_tracked_axis(op, node, ctx)
+    fill = FILL_LOWEST if isinstance(op, MaxPool) else FILL_ZERO
+    return region_window(ctx, op.window, lambda window: replace(op, window=window), fill=fill)
+
+
 @PULSIFY_V1.rule(SumPool)
 def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Stream a sum or average pool; padding on the stream axis adds zeros.
@@ -256,7 +275,7 @@ def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
     return ctx.wire(PoolMean(), (*total, *count), out)
 
 
-def _slides(window: WindowSpec, ctx: PulsifyContext) -> bool:
+def _slides(window: WindowSpec, ctx: NodeContext) -> bool:
     """Say whether the stream axis is one that the windows slide over."""
     stream = ctx.stream(ctx.inputs[0])
     if stream is None:
@@ -289,7 +308,7 @@ def _stream_counts(op: SumPool, ctx: PulsifyContext, stream: Linear) -> tuple[Ou
     return ctx.wire(counter, (framed,), out, suffix="count")
 
 
-PULSIFY_V1.refuse(
+refuse_streaming(
     PoolMean,
     reason="is part of a streamed average pool, which cannot be pulsified again",
     remedy="pulsify the batch model",

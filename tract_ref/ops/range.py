@@ -8,6 +8,7 @@ Source: spec/ir.md 6, spec/nnef.md 6.1, spec/pulse.md 2.18, 3.6, 8.12, 9.2; ONNX
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, cast
 
 import numpy as np
@@ -22,9 +23,20 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import Increment, RegionPlan
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.shared import sees_everything
-from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    refuse_streaming,
+)
 
 # Positions of a range of numbers that is worth a constant.
 _FOLDED = 1 << 19
@@ -162,24 +174,8 @@ def pulsify_range(op: Range, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
             turn does not bring a whole number.
     Source: spec/pulse.md 2.18, 9.2. Differs from tract: a length of (S+1)/2 streams (8.12).
     """
-    if ctx.symbol in symbols(op.start):
-        ctx.refuse(
-            f"start={op.start} depends on the length {ctx.symbol} of the stream: it is known only "
-            "once the stream has ended",
-            "count from a fixed start",
-        )
-    start, length = op.start, op.length
-    try:
-        rate = slope(length, ctx.symbol)
-    except Inconclusive:
-        rate = None
-    if rate is None or rate <= 0:
-        ctx.refuse(
-            f"a range of {length} numbers, which do not grow evenly with {ctx.symbol}",
-            f"count a*{ctx.symbol}+b numbers from a fixed start",
-        )
-    if isinstance(start, TDim):
-        ctx.refuse(f"start={start} of a range along the stream is not a number", "set its symbols")
+    start, rate = _counted_along(op, ctx)
+    length = op.length
     frames = ctx.pulse.per_turn(rate)
     if frames is None:
         ctx.refuse(
@@ -189,11 +185,47 @@ def pulsify_range(op: Range, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
     return ctx.wire(PositionalRange(start, op.step, frames), (), Linear(0, length, 0, rate))
 
 
-PULSIFY_V1.refuse(
-    PositionalRange,
-    reason="is a state op of a pulsed model, which cannot be pulsified again",
-    remedy="pulsify the batch model",
-)
+@REGION_V2.rule(Range)
+def region_range(op: Range, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Number j is there as soon as the length says that there are j + 1."""
+    start, rate = _counted_along(op, ctx)
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        first = start + op.step * made.start
+        return (Range(first, first + op.step * made.frames, op.step),)
+
+    return RegionPlan(0, op.length, rate, (), main)
+
+
+def _counted_along(op: Range, ctx: NodeContext) -> tuple[int, Fraction]:
+    """Return the start and the numbers per source frame of a range along the stream.
+
+    Raises:
+        Refused: the start is not a number; the length does not grow evenly with the stream.
+    """
+    if ctx.symbol in symbols(op.start):
+        ctx.refuse(
+            f"start={op.start} depends on the length {ctx.symbol} of the stream: it is known only "
+            "once the stream has ended",
+            "count from a fixed start",
+        )
+    try:
+        rate = slope(op.length, ctx.symbol)
+    except Inconclusive:
+        rate = None
+    if rate is None or rate <= 0:
+        ctx.refuse(
+            f"a range of {op.length} numbers, which do not grow evenly with {ctx.symbol}",
+            f"count a*{ctx.symbol}+b numbers from a fixed start",
+        )
+    if isinstance(op.start, TDim):
+        ctx.refuse(
+            f"start={op.start} of a range along the stream is not a number", "set its symbols"
+        )
+    return op.start, rate
+
+
+refuse_streaming(PositionalRange, **PULSED_ONLY)
 
 
 def _ranged(call: Invocation | OnnxCall, operands: tuple[Outlet, ...]) -> Range | Tensor:

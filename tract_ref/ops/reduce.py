@@ -21,8 +21,12 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2
 
 ARG_KINDS = ("argmax", "argmin", "argmax_last", "argmin_last")
 LOGICAL_KINDS = ("all", "any")
@@ -196,6 +200,7 @@ INPUT_ROI.use(bubble_through_axes, Reduce)
 
 
 PULSIFY_V1.use(along_tracked_axis, Reduce)
+REGION_V2.use(region_along_tracked_axis, Reduce)
 
 _NNEF_NAMES = {
     "sum": "sum_reduce",

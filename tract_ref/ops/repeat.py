@@ -26,11 +26,23 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import POINTWISE, Increment, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 
 
 def _tracks(pairs: Sequence[tuple[int, int]]) -> AxesMapping:
@@ -119,6 +131,32 @@ class Tile(Op):
         return _tracks([(a, a) for a, m in enumerate(self.multipliers) if m == 1])
 
 
+@dataclass(frozen=True)
+class Cycle(Op):
+    """Take positions of one axis, counted beyond its end from its start again.
+
+    out[j] = x[(start + j) mod n]; only increments of a repeated constant hold one.
+
+    Attributes:
+        axis: the axis.
+        start: index of the first position.
+        frames: how many are taken.
+    """
+
+    axis: int
+    start: int
+    frames: int
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Return the taken positions."""
+        return (inputs[0].without_const().with_dim(self.axis, self.frames),)
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Take them."""
+        indices = (self.start + np.arange(self.frames)) % inputs[0].shape[self.axis]
+        return (inputs[0].take(indices, self.axis),)
+
+
 @DECLUTTER.rule(Broadcast, Tile)
 def declutter_repeat_once(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """A Broadcast or Tile that repeats nothing is its input."""
@@ -127,17 +165,20 @@ def declutter_repeat_once(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None
     return ModelPatch.bypass(ctx.model, node, node.inputs[0])
 
 
-def _positional(dim: Dim, ctx: PulsifyContext) -> tuple[Dim, Fraction]:
-    """Return the frames per turn and the rate of something static that is as long as `dim`."""
-    try:
-        rate = slope(dim, ctx.symbol)
-    except Inconclusive:
-        rate = Fraction(0)
-    if rate <= 0:
+def _even_rate(dim: Dim, ctx: NodeContext) -> Fraction:
+    """Return how many times something static is repeated per source frame."""
+    rate = _rate(dim, ctx)
+    if rate is None or rate <= 0:
         ctx.refuse(
             f"its length {dim} does not grow evenly with {ctx.symbol}",
             f"repeat it a*{ctx.symbol}+b times",
         )
+    return rate
+
+
+def _positional(dim: Dim, ctx: PulsifyContext) -> tuple[Dim, Fraction]:
+    """Return the frames per turn and the rate of something static that is as long as `dim`."""
+    rate = _even_rate(dim, ctx)
     frames = ctx.pulse.per_turn(rate)
     if frames is None:
         ctx.refuse(
@@ -147,7 +188,7 @@ def _positional(dim: Dim, ctx: PulsifyContext) -> tuple[Dim, Fraction]:
     return frames, rate
 
 
-def _one_stream_axis(ctx: PulsifyContext) -> int:
+def _one_stream_axis(ctx: NodeContext) -> int:
     axes = ctx.batch_output().axes_with(ctx.symbol)
     if len(axes) != 1:
         ctx.refuse(
@@ -177,6 +218,13 @@ def roi_tile(op: Tile, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
     return (region,)
 
 
+INPUT_ROI.refuse(Cycle, **BATCH_ONLY)
+refuse_streaming(Cycle, **PULSED_ONLY)
+NNEF.refuse_dump(
+    Cycle, reason="is part of an increment, not of a model", remedy="write the batch model"
+)
+
+
 @PULSIFY_V1.rule(Broadcast)
 def pulsify_broadcast(op: Broadcast, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Repeat a stream on its other axes, or make a constant as long as the stream.
@@ -190,31 +238,52 @@ def pulsify_broadcast(op: Broadcast, node: Node, ctx: PulsifyContext) -> tuple[O
     Source: spec/pulse.md 2.15. Differs from tract: the delay is kept (8.2), because raw frames stay
     where they are.
     """
-    axis = _one_stream_axis(ctx)
-    stream = ctx.stream(ctx.inputs[0])
+    axis, stream = _broadcast_axis(op, ctx)
     if stream is None:
         frames, rate = _positional(op.shape[axis], ctx)
         info = Linear(axis, op.shape[axis], 0, rate)
     else:
-        lead = len(op.shape) - ctx.batch_input(0).rank
-        if stream.axis + lead != axis:
-            ctx.refuse(
-                f"repeats axis {axis} {op.shape[axis]} times while axis {stream.axis} streams",
-                f"keep {ctx.symbol} on one axis",
-            )
-        given = ctx.batch_input(0).shape[stream.axis]
-        if _rate(given, ctx) != _rate(op.shape[axis], ctx):
-            ctx.refuse(
-                f"repeats the stream axis: {given} frames become {op.shape[axis]}",
-                "repeat a frame of a constant, or another axis",
-            )
         frames = ctx.frames(ctx.inputs[0])
         info = Linear(axis, op.shape[axis], stream.delay, stream.rate)
     shape = (*op.shape[:axis], frames, *op.shape[axis + 1 :])
     return ctx.wire(Broadcast(shape), ctx.inputs, info)
 
 
-def _rate(length: Dim, ctx: PulsifyContext) -> Fraction | None:
+@REGION_V2.rule(Broadcast)
+def region_broadcast(op: Broadcast, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j reads frame j of a stream; a constant is there as soon as the length says so."""
+    axis, stream = _broadcast_axis(op, ctx)
+    rate = stream.rate if stream is not None else _even_rate(op.shape[axis], ctx)
+    reach = POINTWISE if stream is not None else None
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        return (Broadcast((*op.shape[:axis], made.frames, *op.shape[axis + 1 :])),)
+
+    return RegionPlan(axis, op.shape[axis], rate, (reach,), main)
+
+
+def _broadcast_axis(op: Broadcast, ctx: NodeContext) -> tuple[int, Linear | None]:
+    """Return the stream axis of the output, and the stream that is repeated on other axes."""
+    axis = _one_stream_axis(ctx)
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None:
+        return axis, None
+    lead = len(op.shape) - ctx.batch_input(0).rank
+    if stream.axis + lead != axis:
+        ctx.refuse(
+            f"repeats axis {axis} {op.shape[axis]} times while axis {stream.axis} streams",
+            f"keep {ctx.symbol} on one axis",
+        )
+    given = ctx.batch_input(0).shape[stream.axis]
+    if _rate(given, ctx) != _rate(op.shape[axis], ctx):
+        ctx.refuse(
+            f"repeats the stream axis: {given} frames become {op.shape[axis]}",
+            "repeat a frame of a constant, or another axis",
+        )
+    return axis, stream
+
+
+def _rate(length: Dim, ctx: NodeContext) -> Fraction | None:
     try:
         return slope(length, ctx.symbol)
     except Inconclusive:
@@ -228,25 +297,54 @@ def pulsify_tile(op: Tile, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...
     Errors:
         Refused: the stream axis is repeated: the second copy starts after the end of the stream.
     """
+    tiled = _tiled_constant(op, ctx)
+    if tiled is None:
+        return along_tracked_axis(op, node, ctx)
+    axis, period = tiled
+    copies, rate = _positional(op.multipliers[axis], ctx)
+    multipliers = (*op.multipliers[:axis], copies, *op.multipliers[axis + 1 :])
+    info = Linear(axis, ctx.batch_output().shape[axis], 0, rate * period)
+    return ctx.wire(Tile(multipliers), ctx.inputs, info)
+
+
+@REGION_V2.rule(Tile)
+def region_tile(op: Tile, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j of a repeated constant is its position j modulo its size."""
+    tiled = _tiled_constant(op, ctx)
+    if tiled is None:
+        return region_along_tracked_axis(op, node, ctx)
+    axis, period = tiled
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        others = (*op.multipliers[:axis], 1, *op.multipliers[axis + 1 :])
+        return Tile(others), Cycle(axis, made.start, made.frames)
+
+    rate = _even_rate(op.multipliers[axis], ctx) * period
+    return RegionPlan(axis, ctx.batch_output().shape[axis], rate, (None,), main)
+
+
+def _tiled_constant(op: Tile, ctx: NodeContext) -> tuple[int, int] | None:
+    """Return axis and size of a constant that is repeated along the stream, None of a stream.
+
+    Raises:
+        Refused: the stream axis of a stream is repeated; the size is not a number.
+    """
     axis = _one_stream_axis(ctx)
     stream = ctx.stream(ctx.inputs[0])
-    if stream is not None and op.multipliers[stream.axis] != 1:
-        ctx.refuse(
-            f"repeats the stream axis {stream.axis} {op.multipliers[stream.axis]} times: the "
-            "second copy would need the stream from its start once more, after its end",
-            "repeat another axis, or each frame (nearest_upsample)",
-        )
     if stream is not None:
-        return along_tracked_axis(op, node, ctx)
-    copies, rate = _positional(op.multipliers[axis], ctx)
+        if op.multipliers[stream.axis] != 1:
+            ctx.refuse(
+                f"repeats the stream axis {stream.axis} {op.multipliers[stream.axis]} times: the "
+                "second copy would need the stream from its start once more, after its end",
+                "repeat another axis, or each frame (nearest_upsample)",
+            )
+        return None
     period = ctx.batch_input(0).shape[axis]
     if isinstance(period, TDim):
         ctx.refuse(
             f"the repeated axis has {period} positions", "repeat a fixed number of positions"
         )
-    multipliers = (*op.multipliers[:axis], copies, *op.multipliers[axis + 1 :])
-    info = Linear(axis, ctx.batch_output().shape[axis], 0, rate * period)
-    return ctx.wire(Tile(multipliers), ctx.inputs, info)
+    return axis, period
 
 
 @NNEF.load("tract_core_broadcast", "input", "shape")

@@ -30,8 +30,21 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext
+from tract_ref.runtime.reach import Increment, RegionPlan
+from tract_ref.stream.fact import Linear
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+)
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 INTERPOLATORS = ("nearest", "linear")
@@ -191,17 +204,42 @@ def pulsify_resize(op: Resize, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         Refused: the stream axis is resampled: where a frame falls depends on the stream's length,
             or lies between frames of two turns.
     """
+    stream = _left_alone(op, ctx)
+    if stream is not None and op.sizes is not None:
+        sizes = (*op.sizes[: stream.axis], ctx.frames(ctx.inputs[0]), *op.sizes[stream.axis + 1 :])
+        # The size of the stream axis is a length in batch, the frames of a turn here.
+        return ctx.wire(replace(op, sizes=sizes), ctx.inputs, stream)
+    return along_tracked_axis(op, node, ctx)
+
+
+@REGION_V2.rule(Resize)
+def region_resize(op: Resize, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each frame is resampled alone."""
+    stream = _left_alone(op, ctx)
+    plan = region_along_tracked_axis(op, node, ctx)
+    if stream is None or op.sizes is None:
+        return plan
+    before, after = op.sizes[: stream.axis], op.sizes[stream.axis + 1 :]
+
+    def main(made: Increment) -> tuple[Op, ...]:
+        return (replace(op, sizes=(*before, made.frames, *after)),)
+
+    return replace(plan, main=main)
+
+
+def _left_alone(op: Resize, ctx: NodeContext) -> Linear | None:
+    """Return the stream whose frames are resampled, None when nothing streams.
+
+    Raises:
+        Refused: its axis is resampled.
+    """
     stream = ctx.stream(ctx.inputs[0])
     if stream is not None and stream.axis in op.resampled(ctx.batch_input(0)):
         ctx.refuse(
             f"resamples the stream axis {stream.axis}",
             "repeat frames by nearest_upsample, drop them by a slice with a stride",
         )
-    if stream is not None and op.sizes is not None:
-        sizes = (*op.sizes[: stream.axis], ctx.frames(ctx.inputs[0]), *op.sizes[stream.axis + 1 :])
-        # The size of the stream axis is a length in batch, the frames of a turn here.
-        return ctx.wire(replace(op, sizes=sizes), ctx.inputs, stream)
-    return along_tracked_axis(op, node, ctx)
+    return stream
 
 
 @NNEF.load(

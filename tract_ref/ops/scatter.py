@@ -28,8 +28,12 @@ from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream import roi_moves
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, RoiContext
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2, RoiContext
 
 Number = int | float | bool
 _FOLDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -271,6 +275,7 @@ def roi_scatter_nd(op: ScatterNd, node: Node, ctx: RoiContext) -> tuple[Region, 
 
 
 PULSIFY_V1.use(along_tracked_axis, ScatterElements, ScatterNd, OneHot)
+REGION_V2.use(region_along_tracked_axis, ScatterElements, ScatterNd, OneHot)
 
 
 @NNEF.load("tract_core_scatter_elements", "input", "indices", "updates", "axis", reduction="none")

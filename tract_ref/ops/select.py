@@ -22,8 +22,14 @@ from tract_ref.ir.shapes import broadcast_axes, broadcast_shapes
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.stream.roi import Region, as_region, complement, intersection
-from tract_ref.stream.shared import aligned, elementwise, same_positions, value_over_output
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, RoiContext
+from tract_ref.stream.shared import (
+    aligned,
+    elementwise,
+    region_elementwise,
+    same_positions,
+    value_over_output,
+)
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2, RoiContext
 
 BOOL: DType = np.dtype(np.bool_)
 
@@ -93,6 +99,7 @@ def roi_select(op: Select, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
 
 
 PULSIFY_V1.use(elementwise, Select)
+REGION_V2.use(region_elementwise, Select)
 
 
 @NNEF.load("select", "condition", "true_value", "false_value")

@@ -21,9 +21,25 @@ from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
+from tract_ref.runtime.reach import RegionPlan
+from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region, intersection
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import (
+    NOTHING_STREAMS,
+    along_tracked_axis,
+    bubble_through_axes,
+    pointwise,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 
 
 @dataclass(frozen=True)
@@ -134,22 +150,31 @@ def pulsify_top_k(op: TopK, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ..
     Errors:
         Refused: the axis chosen from streams.
     """
+    stream = _chosen_within(op, ctx)
+    return ctx.wire(op, ctx.inputs, stream, stream)
+
+
+@REGION_V2.rule(TopK)
+def region_top_k(op: TopK, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Each frame is chosen from alone."""
+    return pointwise(op, ctx, _chosen_within(op, ctx))
+
+
+def _chosen_within(op: TopK, ctx: NodeContext) -> Linear:
     stream = ctx.stream(ctx.inputs[0])
     if stream is None:
-        ctx.refuse(
-            "the output depends on the stream length, no input streams",
-            "compute it outside the streamed model",
-        )
+        ctx.refuse(*NOTHING_STREAMS)
     if stream.axis == op.axis:
         ctx.refuse(
             f"chooses from the stream axis {op.axis}: it would need every frame of the stream at "
             "once",
             "choose from another axis",
         )
-    return ctx.wire(op, ctx.inputs, stream, stream)
+    return stream
 
 
 PULSIFY_V1.use(along_tracked_axis, Trilu)
+REGION_V2.use(region_along_tracked_axis, Trilu)
 
 
 @NNEF.load("tract_core_topk", "input", "k", "axis", "largest")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import cast
 
 import numpy as np
@@ -28,11 +29,23 @@ from tract_ref.ir.pulse import whole_parts
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import OnnxCall
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan, whole
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis
-from tract_ref.stream.tables import BATCH_ONLY, INPUT_ROI, PULSIFY_V1, PulsifyContext, RoiContext
+from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis
+from tract_ref.stream.tables import (
+    BATCH_ONLY,
+    INPUT_ROI,
+    PULSED_ONLY,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+    refuse_streaming,
+)
 
 
 def _at_least_zero(dim: Dim) -> Dim:
@@ -262,8 +275,37 @@ def pulsify_slice(op: Slice, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
             another axis is cut to the stream length.
     Source: spec/pulse.md 2.12. Differs from tract: a table does not restart at each turn (8.5).
     """
-    wire = ctx.inputs[0]
-    stream = ctx.stream(wire)
+    stream, start = ctx.stream(ctx.inputs[0]), _fixed_start(op, ctx)
+    if stream is None:
+        return _pulsify_table(op, ctx)
+    if start is None:
+        return along_tracked_axis(op, node, ctx)
+    length = ctx.batch_output().shape[op.axis]
+    cut = Linear(op.axis, length, stream.delay + start, stream.rate)
+    return (ctx.restream(ctx.inputs[0], cut, why=f"starts at frame {start}"),)
+
+
+@REGION_V2.rule(Slice)
+def region_slice(op: Slice, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j of the output is frame start + j of the stream, or of a table cut to its length."""
+    stream, start = ctx.stream(ctx.inputs[0]), _fixed_start(op, ctx)
+    length = ctx.batch_output().shape[op.axis]
+    if stream is None:
+        _, rate = _table(op, ctx)
+        return RegionPlan(op.axis, length, rate, (None,), lambda made: (_stretch(op, made),))
+    if start is None:
+        return region_along_tracked_axis(op, node, ctx)
+    return RegionPlan(op.axis, length, stream.rate, (Reach(low=start, high=start),), None)
+
+
+def _stretch(op: Slice, made: Increment) -> Slice:
+    first = op.start + made.start
+    return Slice(op.axis, first, first + made.frames, op.exact)
+
+
+def _fixed_start(op: Slice, ctx: NodeContext) -> int | None:
+    """Return where a crop of the stream starts, None when another axis or a table is cut."""
+    stream = ctx.stream(ctx.inputs[0])
     if ctx.symbol in symbols(op.start):
         ctx.refuse(
             f"start={op.start} on axis {op.axis} depends on the length {ctx.symbol} of the stream: "
@@ -271,23 +313,21 @@ def pulsify_slice(op: Slice, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
             "slice from a fixed start",
         )
     if stream is None:
-        return _pulsify_table(op, ctx)
+        return None
     if stream.axis == op.axis:
-        start = op.start
-        if isinstance(start, TDim):
-            ctx.refuse(f"start={start} on the stream axis is not a number", "set its symbols")
-        length = ctx.batch_output().shape[op.axis]
-        cut = Linear(op.axis, length, stream.delay + start, stream.rate)
-        return (ctx.restream(wire, cut, why=f"starts at frame {start}"),)
+        if isinstance(op.start, TDim):
+            ctx.refuse(f"start={op.start} on the stream axis is not a number", "set its symbols")
+        return op.start
     if ctx.symbol in symbols(op.end):
         ctx.refuse(
             f"cuts axis {op.axis} to {op.end} while axis {stream.axis} streams",
             f"keep {ctx.symbol} on one axis",
         )
-    return along_tracked_axis(op, node, ctx)
+    return None
 
 
-def _pulsify_table(op: Slice, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+def _table(op: Slice, ctx: NodeContext) -> tuple[int, Fraction]:
+    """Return the first position of a table and how many are read per source frame."""
     length = ctx.batch_output().shape[op.axis]
     try:
         rate = slope(length, ctx.symbol)
@@ -298,13 +338,19 @@ def _pulsify_table(op: Slice, ctx: PulsifyContext) -> tuple[Outlet, ...]:
             f"a table is cut to {length} positions, which do not grow evenly with {ctx.symbol}",
             f"cut it to a*{ctx.symbol}+b positions from a fixed start, as `table[0:{ctx.symbol}]`",
         )
+    return op.start, rate
+
+
+def _pulsify_table(op: Slice, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    length = ctx.batch_output().shape[op.axis]
+    start, rate = _table(op, ctx)
     frames = ctx.pulse.per_turn(rate)
     if frames is None:
         ctx.refuse(
             f"pulse={ctx.pulse} reads {ctx.pulse.share(rate)} positions of a table cut to {length}",
             ctx.pulse.multiple(rate.denominator),
         )
-    table = PositionalSlice(op.axis, op.start, frames, length)
+    table = PositionalSlice(op.axis, start, frames, length)
     return ctx.wire(table, ctx.inputs, Linear(op.axis, length, 0, rate))
 
 
@@ -317,17 +363,9 @@ def pulsify_downsample(op: Downsample, node: Node, ctx: PulsifyContext) -> tuple
     Errors:
         Refused: backwards; the frames of a turn are not a multiple of the stride.
     """
-    wire = ctx.inputs[0]
-    stream = ctx.stream(wire)
+    wire, stream = ctx.inputs[0], _forward(op, ctx)
     if stream is None:
-        ctx.refuse("no input streams", "compute it outside the streamed model")
-    if stream.axis != op.axis:
         return along_tracked_axis(op, node, ctx)
-    if op.stride < 0:
-        ctx.refuse(
-            f"stride={op.stride} reads the stream backwards: it needs the last frame first",
-            "reverse another axis, or use a positive stride",
-        )
     frames = ctx.frames(wire)
     if whole_parts(frames, op.stride) is None:
         step = (op.stride / stream.rate).numerator
@@ -344,11 +382,34 @@ def pulsify_downsample(op: Downsample, node: Node, ctx: PulsifyContext) -> tuple
     return ctx.wire(Downsample(op.axis, op.stride, phase), (wire,), info, reach=one, why=why)
 
 
-PULSIFY_V1.refuse(
-    PositionalSlice,
-    reason="is a state op of a pulsed model, which cannot be pulsified again",
-    remedy="pulsify the batch model",
-)
+@REGION_V2.rule(Downsample)
+def region_downsample(op: Downsample, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Frame j of the output is frame modulo + j*stride of the stream."""
+    stream = _forward(op, ctx)
+    if stream is None:
+        return region_along_tracked_axis(op, node, ctx)
+    reach = Reach(scale=op.stride, low=op.modulo, high=op.modulo)
+    length = ctx.batch_output().shape[op.axis]
+    kept = Downsample(op.axis, op.stride, 0)
+    return RegionPlan(op.axis, length, stream.rate / op.stride, (reach,), whole(kept))
+
+
+def _forward(op: Downsample, ctx: NodeContext) -> Linear | None:
+    """Return the stream that is sampled, None when another axis is."""
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None:
+        ctx.refuse("no input streams", "compute it outside the streamed model")
+    if stream.axis != op.axis:
+        return None
+    if op.stride < 0:
+        ctx.refuse(
+            f"stride={op.stride} reads the stream backwards: it needs the last frame first",
+            "reverse another axis, or use a positive stride",
+        )
+    return stream
+
+
+refuse_streaming(PositionalSlice, **PULSED_ONLY)
 
 
 def strided(

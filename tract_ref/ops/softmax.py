@@ -19,8 +19,12 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import along_tracked_axis, bubble_through_axes
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.shared import (
+    along_tracked_axis,
+    bubble_through_axes,
+    region_along_tracked_axis,
+)
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2
 
 KINDS = ("softmax", "logsoftmax")
 
@@ -91,6 +95,7 @@ INPUT_ROI.use(bubble_through_axes, Softmax)
 
 
 PULSIFY_V1.use(along_tracked_axis, Softmax)
+REGION_V2.use(region_along_tracked_axis, Softmax)
 
 
 def _axes_of(call: Invocation) -> tuple[int, ...]:

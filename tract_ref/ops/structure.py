@@ -19,9 +19,17 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.runtime.kernels import FAST, Concrete, View
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.shared import elementwise, same_positions, sees_everything
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, PulsifyContext
+from tract_ref.stream.shared import elementwise, region_elementwise, same_positions, sees_everything
+from tract_ref.stream.tables import (
+    INPUT_ROI,
+    PULSIFY_V1,
+    REGION_V2,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+)
 
 
 @dataclass(frozen=True)
@@ -60,15 +68,10 @@ def pulsify_source(op: Source, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     Errors:
         Refused: two axes contain the symbol; the dim is not affine in it; a*P is not an integer.
     """
-    axes = op.fact.axes_with(ctx.symbol)
-    if len(axes) == 0:
+    axis = _source_axis(op, ctx)
+    if axis is None:
         return ctx.wire(Source(op.fact), (), None)
-    if len(axes) > 1:
-        ctx.refuse(
-            f"input {op.fact} streams on {len(axes)} axes at once",
-            f"keep {ctx.symbol} on one axis of each input",
-        )
-    dim = op.fact.shape[axes[0]]
+    dim = op.fact.shape[axis]
     rate = _affine_rate(dim, ctx)
     frames = ctx.pulse.per_turn(rate)
     if frames is None:
@@ -76,11 +79,31 @@ def pulsify_source(op: Source, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
             f"pulse={ctx.pulse} brings {ctx.pulse.share(rate)} frames of an input of length {dim}",
             ctx.pulse.multiple(rate.denominator),
         )
-    pulsed = op.fact.with_dim(axes[0], frames)
-    return ctx.wire(Source(pulsed), (), Linear(axes[0], dim, 0, rate))
+    pulsed = op.fact.with_dim(axis, frames)
+    return ctx.wire(Source(pulsed), (), Linear(axis, dim, 0, rate))
 
 
-def _affine_rate(dim: Dim, ctx: PulsifyContext) -> Fraction:
+@REGION_V2.rule(Source)
+def region_source(op: Source, node: Node, ctx: RegionContext) -> RegionPlan | None:
+    """A source holds the frames that were received."""
+    axis = _source_axis(op, ctx)
+    if axis is None:
+        return None
+    dim = op.fact.shape[axis]
+    return RegionPlan(axis, dim, _affine_rate(dim, ctx), (), None)
+
+
+def _source_axis(op: Source, ctx: NodeContext) -> int | None:
+    axes = op.fact.axes_with(ctx.symbol)
+    if len(axes) > 1:
+        ctx.refuse(
+            f"input {op.fact} streams on {len(axes)} axes at once",
+            f"keep {ctx.symbol} on one axis of each input",
+        )
+    return axes[0] if axes else None
+
+
+def _affine_rate(dim: Dim, ctx: NodeContext) -> Fraction:
     if dim == sym(ctx.symbol):
         return Fraction(1)
     try:
@@ -107,15 +130,26 @@ def pulsify_const(op: Const, node: Node, ctx: PulsifyContext) -> tuple[Outlet, .
     Errors:
         Refused: a tensor of dims contains the stream symbol.
     """
+    _require_known(op, ctx)
+    return ctx.wire(op, (), None)
+
+
+@REGION_V2.rule(Const)
+def region_const(op: Const, node: Node, ctx: RegionContext) -> None:
+    """A constant does not stream."""
+    _require_known(op, ctx)
+
+
+def _require_known(op: Const, ctx: NodeContext) -> None:
     if Fact.of(op.tensor).mentions(ctx.symbol):
         ctx.refuse(
             f"its value depends on the whole length {ctx.symbol} of the stream",
             "compute what depends on the length outside the streamed model",
         )
-    return ctx.wire(op, (), None)
 
 
 PULSIFY_V1.use(elementwise, Identity)
+REGION_V2.use(region_elementwise, Identity)
 
 
 @FAST.rule(Identity)

@@ -30,7 +30,7 @@ from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.runtime.plan import Plan
 from tract_ref.stream.shared import sees_everything
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.tables import INPUT_ROI, refuse_streaming
 
 BOOL: DType = np.dtype(np.bool_)
 
@@ -212,7 +212,7 @@ def declutter_if(op: IfThenElse, node: Node, ctx: Rewrite) -> ModelPatch | None:
 INPUT_ROI.use(sees_everything, Submodel, IfThenElse)
 
 
-PULSIFY_V1.refuse(
+refuse_streaming(
     Submodel,
     IfThenElse,
     reason="runs a sub-model that is chosen anew at every turn: the one that is not taken would "

@@ -28,8 +28,8 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.stream.shared import elementwise, same_positions
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.shared import elementwise, region_elementwise, same_positions
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2
 
 Formula = Callable[[Tensor], Tensor]
 
@@ -320,6 +320,7 @@ INPUT_ROI.use(same_positions, *_OPS)
 
 
 PULSIFY_V1.use(elementwise, *_OPS)
+REGION_V2.use(region_elementwise, *_OPS)
 
 
 def _load(op: Unary, parameter: str = "x") -> Callable[[Invocation], tuple[Outlet, ...]]:

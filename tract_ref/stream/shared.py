@@ -1,6 +1,7 @@
 """Rules that many ops choose, by name: `PULSIFY_V1.use(elementwise, Add, Mul)`.
 
-Those of INPUT_ROI are `same_positions`, `bubble_through_axes` and `sees_everything`.
+Those of REGION_V2 are `region_elementwise` and `region_along_tracked_axis`; those of INPUT_ROI are
+`same_positions`, `bubble_through_axes` and `sees_everything`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,18 @@ from tract_ref.dim import Dim
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ir.per_element import coordinate_axes, remap
+from tract_ref.runtime.reach import POINTWISE, RegionPlan, whole
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.roi_moves import renamed
-from tract_ref.stream.tables import PulsifyContext, RoiContext
+from tract_ref.stream.tables import NodeContext, PulsifyContext, RegionContext, RoiContext
+
+NOTHING_STREAMS = (
+    "the output depends on the stream length, no input streams",
+    "compute it outside the streamed model",
+)
+"""Reason and remedy of a refusal."""
+_PRODUCT = "a product of two streams grows with their length; bound it by a mask"
 
 
 def elementwise(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
@@ -24,27 +33,46 @@ def elementwise(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
 
     Inputs of smaller delay are delayed. A constant must not extend along the stream axis.
     """
-    axes = {s.axis for wire in ctx.inputs if (s := ctx.stream(wire)) is not None}
-    if len(axes) > 1:
-        ctx.refuse(
-            f"streams arrive on different axes {sorted(axes)}",
-            "a product of two streams grows with their length; bound it by a mask",
-        )
+    axis = _require_elementwise(ctx)
     wires, stream = ctx.sync(ctx.inputs)
     if stream is None:
-        ctx.refuse(
-            "the output depends on the stream length, no input streams",
-            "compute it outside the streamed model",
-        )
+        ctx.refuse(*NOTHING_STREAMS)
+    return ctx.wire(op, wires, replace(stream, length=ctx.batch_output().shape[axis]))
+
+
+def region_elementwise(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Tell that output frame j reads frame j of every stream."""
+    axis = _require_elementwise(ctx)
+    return pointwise(op, ctx, replace(ctx.meet(), axis=axis))
+
+
+def pointwise(op: Op, ctx: RegionContext, out: Linear) -> RegionPlan:
+    """Return the plan of an op that treats every frame alone, on a stream axis of its own."""
+    inputs = tuple(POINTWISE if ctx.stream(wire) is not None else None for wire in ctx.inputs)
+    length = ctx.batch_output().shape[out.axis]
+    return RegionPlan(out.axis, length, out.rate, inputs, whole(op))
+
+
+def _require_elementwise(ctx: NodeContext) -> int:
+    """Return the stream axis of an element-wise op.
+
+    Raises:
+        Refused: none or two; a constant has several positions there.
+    """
+    axes = {s.axis for wire in ctx.inputs if (s := ctx.stream(wire)) is not None}
+    if len(axes) > 1:
+        ctx.refuse(f"streams arrive on different axes {sorted(axes)}", _PRODUCT)
+    if not axes:
+        ctx.refuse(*NOTHING_STREAMS)
+    axis = axes.pop()
     for slot, wire in enumerate(ctx.inputs):
-        if ctx.stream(wire) is None and ctx.batch_input(slot).shape[stream.axis] != 1:
+        size = ctx.batch_input(slot).shape[axis]
+        if ctx.stream(wire) is None and size != 1:
             ctx.refuse(
-                f"input {slot} is constant but has {ctx.batch_input(slot).shape[stream.axis]} "
-                f"positions on the stream axis {stream.axis}",
+                f"input {slot} is constant but has {size} positions on the stream axis {axis}",
                 "give it one position there, or make it a stream",
             )
-    length = ctx.batch_output().shape[stream.axis]
-    return ctx.wire(op, wires, replace(stream, length=length))
+    return axis
 
 
 def along_tracked_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
@@ -53,9 +81,29 @@ def along_tracked_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     The op's axes mapping must connect the stream axis of every streaming input with one axis of
     output 0; then each frame is treated alone and the op is kept as it is.
     """
-    tracked: dict[int, Linear] = {}
-    batch_inputs = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
-    mapping = op.axes(batch_inputs, (ctx.batch_output(),))
+    axis = _require_tracked(op, ctx)
+    wires, stream = ctx.sync(ctx.inputs)
+    if stream is None:
+        ctx.refuse(*NOTHING_STREAMS)
+    length = ctx.batch_output().shape[axis]
+    return ctx.wire(op, wires, Linear(axis, length, stream.delay, stream.rate))
+
+
+def region_along_tracked_axis(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Tell that output frame j, on whichever axis, reads frame j of every stream."""
+    axis = _require_tracked(op, ctx)
+    return pointwise(op, ctx, replace(ctx.meet(), axis=axis))
+
+
+def _require_tracked(op: Op, ctx: NodeContext) -> int:
+    """Return the output axis that the op's axes mapping gives to every streaming input.
+
+    Raises:
+        Refused: none or two; a constant has several positions there.
+    """
+    facts = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
+    mapping = op.axes(facts, (ctx.batch_output(),))
+    axes: dict[int, int] = {}
     for slot, wire in enumerate(ctx.inputs):
         stream = ctx.stream(wire)
         if stream is None:
@@ -67,43 +115,22 @@ def along_tracked_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
                 "every frame of the stream at once",
                 "apply it to another axis",
             )
-        tracked[slot] = replace(stream, axis=axis)
-    axes = {stream.axis for stream in tracked.values()}
-    if not axes:
-        ctx.refuse(
-            "the output depends on the stream length, no input streams",
-            "compute it outside the streamed model",
-        )
-    if len(axes) > 1:
-        ctx.refuse(
-            f"streams arrive on different output axes {sorted(axes)}",
-            "a product of two streams grows with their length; bound it by a mask",
-        )
-    _refuse_long_constants(op, ctx, mapping_axis=next(iter(axes)), tracked=tracked)
-    wires, stream = ctx.sync(ctx.inputs)
-    if stream is None:
-        ctx.refuse("no input streams", "compute it outside the streamed model")
-    out_axis = next(iter(axes))
-    length = ctx.batch_output().shape[out_axis]
-    return ctx.wire(op, wires, Linear(out_axis, length, stream.delay, stream.rate))
-
-
-def _refuse_long_constants(
-    op: Op, ctx: PulsifyContext, *, mapping_axis: int, tracked: dict[int, Linear]
-) -> None:
-    """A static input must not extend along the stream axis: its frames would repeat every turn."""
-    batch_inputs = tuple(ctx.batch_input(slot) for slot in range(len(ctx.inputs)))
-    mapping = op.axes(batch_inputs, (ctx.batch_output(),))
-    for slot in range(len(ctx.inputs)):
-        if slot in tracked:
-            continue
-        axis = mapping.input_axis(0, mapping_axis, slot)
-        if axis is not None and batch_inputs[slot].shape[axis] != 1:
+        axes[slot] = axis
+    found = sorted(set(axes.values()))
+    if not found:
+        ctx.refuse(*NOTHING_STREAMS)
+    if len(found) > 1:
+        ctx.refuse(f"streams arrive on different output axes {found}", _PRODUCT)
+    for slot, fact in enumerate(facts):
+        # The frames of a constant would repeat every turn.
+        axis = mapping.input_axis(0, found[0], slot) if slot not in axes else None
+        if axis is not None and fact.shape[axis] != 1:
             ctx.refuse(
-                f"input {slot} is constant but has {batch_inputs[slot].shape[axis]} positions "
-                "along the stream axis",
+                f"input {slot} is constant but has {fact.shape[axis]} positions along the stream "
+                "axis",
                 "give it one position there, or make it a stream",
             )
+    return found[0]
 
 
 def keep_static(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:

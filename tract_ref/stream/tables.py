@@ -1,4 +1,4 @@
-"""PULSIFY_V1 and INPUT_ROI, and the contexts that their rules are given.
+"""PULSIFY_V1, REGION_V2 and INPUT_ROI, and the contexts that their rules are given.
 
 A rule never imports a driver and never places a Delay by itself: it says what it needs through the
 verbs of its context. Registering neither a rule nor a refusal for an op is an error: there is no
@@ -7,7 +7,7 @@ silent generic fallback.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, Protocol
 
 from tract_ref.dim import Dim, Scope
@@ -16,6 +16,7 @@ from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ir.pulse import Pulse
 from tract_ref.ir.rules import RuleTable
+from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
 
@@ -23,8 +24,8 @@ FILL_ZERO = "zero"
 FILL_LOWEST = "lowest"
 
 
-class PulsifyContext(Protocol):
-    """What a v1 rule may ask and say about the node it translates."""
+class NodeContext(Protocol):
+    """What a rule of either pulsifier may ask about the node it is given."""
 
     @property
     def node(self) -> Node:
@@ -37,18 +38,13 @@ class PulsifyContext(Protocol):
         ...
 
     @property
-    def pulse(self) -> Pulse:
-        """Source frames per turn: a number, or any multiple of one."""
-        ...
-
-    @property
     def symbol(self) -> str:
         """The stream symbol."""
         ...
 
     @property
     def inputs(self) -> tuple[Outlet, ...]:
-        """The pulsed wires that stand for the node's inputs."""
+        """The wires that stand for the node's inputs: pulsed in v1, those of the batch in v2."""
         ...
 
     def batch_input(self, slot: int) -> Fact:
@@ -59,12 +55,29 @@ class PulsifyContext(Protocol):
         """Return the batch fact of an output."""
         ...
 
-    def fact(self, wire: Outlet) -> Fact:
-        """Return the fact of a pulsed wire: the shape of one turn."""
+    def stream(self, wire: Outlet) -> Linear | None:
+        """Return how a wire streams, None when it does not; the delay is always 0 in v2."""
         ...
 
-    def stream(self, wire: Outlet) -> Linear | None:
-        """Return how a pulsed wire streams, None when it does not."""
+    def refuse(self, reason: str, remedy: str) -> NoReturn:
+        """Decline the node.
+
+        Raises:
+            Refused: always.
+        """
+        ...
+
+
+class PulsifyContext(NodeContext, Protocol):
+    """What a v1 rule may ask and say about the node it translates."""
+
+    @property
+    def pulse(self) -> Pulse:
+        """Source frames per turn: a number, or any multiple of one."""
+        ...
+
+    def fact(self, wire: Outlet) -> Fact:
+        """Return the fact of a pulsed wire: the shape of one turn."""
         ...
 
     def frames(self, wire: Outlet) -> Dim:
@@ -218,17 +231,46 @@ class PulsifyContext(Protocol):
         """
         ...
 
-    def refuse(self, reason: str, remedy: str) -> NoReturn:
-        """Decline the node.
+
+PulsifyRule = Callable[..., tuple[Outlet, ...]]
+PULSIFY_V1: RuleTable[type[Op], PulsifyRule] = RuleTable("PULSIFY_V1")
+
+
+class RegionContext(NodeContext, Protocol):
+    """What a v2 rule may ask about the node whose regions it tells."""
+
+    def meet(self, slots: Iterable[int] | None = None) -> Linear:
+        """Return what the inputs that stream share; the axis is that of the first one.
+
+        Args:
+            slots: the inputs to compare; by default all.
 
         Raises:
-            Refused: always.
+            Refused: none streams, or two of them at different rates, or with lengths that are not
+                proved equal.
         """
         ...
 
 
-PulsifyRule = Callable[..., tuple[Outlet, ...]]
-PULSIFY_V1: RuleTable[type[Op], PulsifyRule] = RuleTable("PULSIFY_V1")
+RegionRule = Callable[..., RegionPlan | None]
+REGION_V2: RuleTable[type[Op], RegionRule] = RuleTable("REGION_V2")
+"""A rule of op, node and context returns what the node needs, None when it does not stream.
+
+It says so for any stretch of the output; where buffers go, and how much each wire keeps, follows
+from it in one place, for exact increments and for fixed pulses.
+"""
+
+
+PULSED_ONLY: Mapping[str, str] = {
+    "reason": "is a state op of a pulsed model, which cannot be pulsified again",
+    "remedy": "pulsify the batch model",
+}
+
+
+def refuse_streaming(*ops: type[Op], reason: str, remedy: str) -> None:
+    """Write down that neither pulsifier streams some ops."""
+    PULSIFY_V1.refuse(*ops, reason=reason, remedy=remedy)
+    REGION_V2.refuse(*ops, reason=reason, remedy=remedy)
 
 
 class RoiContext(Protocol):

@@ -13,6 +13,7 @@ always gives an empty output, because tract's answer depends on whether the leng
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, NoReturn
 
@@ -22,9 +23,11 @@ from tract_ref.dim import Dim, ceil_div, dim_max
 from tract_ref.errors import InternalError, InvalidModel
 from tract_ref.ir.fact import DType, Tensor
 from tract_ref.ir.model import Outlet
+from tract_ref.ir.op import Op
 from tract_ref.onnx_io.table import OnnxCall
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.tables import PulsifyContext
+from tract_ref.stream.tables import NodeContext, PulsifyContext, RegionContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +304,70 @@ def lowest(dtype: DType) -> float | int | bool:
     return False
 
 
+def weighted_stream(ctx: NodeContext) -> Linear:
+    """Return how the data of a convolution streams; kernel and bias are known before it starts.
+
+    Raises:
+        Refused: kernel, bias or channels stream, or nothing does.
+    """
+    data, *weights = ctx.inputs
+    for wire, what in zip(weights, ("kernel", "bias"), strict=False):
+        if ctx.stream(wire) is not None:
+            ctx.refuse(
+                f"its {what} streams", f"use a {what} that is known before the stream starts"
+            )
+    stream = ctx.stream(data)
+    if stream is None:
+        refuse_static(ctx)
+    if stream.axis == 1:
+        ctx.refuse(
+            "the stream axis is the channel axis (1): every output would need every frame",
+            "stream along the batch axis or a spatial axis",
+        )
+    return stream
+
+
+def region_window(
+    ctx: RegionContext, spec: WindowSpec, op: Callable[[WindowSpec], Op], *, fill: str
+) -> RegionPlan:
+    """Return the plan of windows that slide along the stream axis.
+
+    Args:
+        ctx: the rule's context.
+        spec: windows of the batch op.
+        op: makes the op with other padding on the stream axis.
+        fill: what padding holds.
+    """
+    stream = ctx.meet((0,))
+    spatial = stream.axis - spec.FIRST
+    window = spec.axis(spatial)
+    before, after = _fixed_pads(ctx, window, stream.axis)
+    reach = Reach(scale=window.stride, low=-before, high=window.field - before)
+    given = window.padding.after if isinstance(window.padding, Explicit) else after
+
+    def main(increment: Increment) -> tuple[Op, ...]:
+        front, back = increment.outside(reach)
+        # What hangs over the padding of ceil mode counts for no average.
+        padding = explicit(front, min(back, given), ceil=back > given)
+        return (op(spec.with_padding(spatial, padding)),)
+
+    inputs = (reach, *(None,) * (len(ctx.inputs) - 1))
+    length = ctx.batch_output().shape[stream.axis]
+    return RegionPlan(stream.axis, length, stream.rate / window.stride, inputs, main, fill)
+
+
+def _fixed_pads(ctx: NodeContext, window: AxisWindow, axis: int) -> tuple[int, int]:
+    before, after = window.fixed_pads(ctx.batch_input(0).shape[axis])
+    if before is None or after is None:
+        ctx.refuse(
+            f"SAME padding with stride={window.stride} on the stream axis: how much goes before "
+            "the first frame depends on the stream length, known only at its end",
+            "give explicit padding, use a stride of 1, or declare a length of whole strides, as "
+            f"{window.stride}*{ctx.symbol}",
+        )
+    return before, after
+
+
 def stream_window(
     ctx: PulsifyContext, wire: Outlet, spec: WindowSpec, *, fill: str
 ) -> tuple[Outlet, Linear, WindowSpec]:
@@ -317,21 +384,14 @@ def stream_window(
         refuse_static(ctx)
     spatial = stream.axis - spec.FIRST
     window = spec.axis(spatial)
-    before, after = window.fixed_pads(ctx.batch_input(0).shape[stream.axis])
-    if before is None or after is None:
-        ctx.refuse(
-            f"SAME padding with stride={window.stride} on the stream axis: how much goes before "
-            "the first frame depends on the stream length, known only at its end",
-            "give explicit padding, use a stride of 1, or declare a length of whole strides, as "
-            f"{window.stride}*{ctx.symbol}",
-        )
+    before, after = _fixed_pads(ctx, window, stream.axis)
     framed, out = ctx.window(
         wire, field=window.field, stride=window.stride, before=before, after=after, fill=fill
     )
     return framed, out, spec.with_padding(spatial, Valid())
 
 
-def refuse_static(ctx: PulsifyContext) -> NoReturn:
+def refuse_static(ctx: NodeContext) -> NoReturn:
     """Decline windows over data that depends on the stream length without streaming."""
     ctx.refuse(
         "the output depends on the stream length, no input streams",

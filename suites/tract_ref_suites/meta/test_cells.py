@@ -17,7 +17,7 @@ from tract_ref.ir.rules import DECLUTTER, Refusal
 from tract_ref.nnef.table import NNEF
 from tract_ref.onnx_io.table import ONNX
 from tract_ref.runtime.kernels import FAST
-from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1
+from tract_ref.stream.tables import INPUT_ROI, PULSIFY_V1, REGION_V2
 
 
 def all_ops() -> list[type[Op]]:
@@ -44,7 +44,7 @@ def test_there_are_ops() -> None:
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.__name__)
 def test_every_op_has_a_rule_or_a_refusal(op: type[Op]) -> None:
-    for table in (PULSIFY_V1, INPUT_ROI, NNEF.dumps):
+    for table in (PULSIFY_V1, REGION_V2, INPUT_ROI, NNEF.dumps):
         cell = table.lookup(op)
         if isinstance(cell, Refusal):
             assert cell.reason
@@ -52,7 +52,7 @@ def test_every_op_has_a_rule_or_a_refusal(op: type[Op]) -> None:
 
 
 @pytest.mark.parametrize(
-    "table", [PULSIFY_V1, INPUT_ROI, DECLUTTER, FAST, NNEF.dumps], ids=lambda t: t.name
+    "table", [PULSIFY_V1, REGION_V2, INPUT_ROI, DECLUTTER, FAST, NNEF.dumps], ids=lambda t: t.name
 )
 def test_tables_hold_only_ops_that_exist(table: object) -> None:
     keys = table.keys()  # pyright: ignore[reportAttributeAccessIssue]
