@@ -10,77 +10,34 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from tract_ref.approx import Comparison, compare
-from tract_ref.dim import Dim, evaluate, sym, symbols
+from tract_ref.dim import Dim
+from tract_ref.drawing import admitted_length, inputs_for, require_bound, source_frames
 from tract_ref.errors import EvalError, Inconclusive, Refused
-from tract_ref.ir.fact import Fact, Tensor
-from tract_ref.ir.model import Const, Model, Outlet
+from tract_ref.ir.fact import Tensor
+from tract_ref.ir.model import Model
 from tract_ref.ir.pulse import Pulse
 from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
 from tract_ref.runtime.plan import Plan
 from tract_ref.runtime.state import Session
+from tract_ref.verdict import (
+    DECLUTTER_CHANGES,
+    Divergence,
+    Kind,
+    OutputVerdict,
+    divergence,
+    kept_values,
+    kind_of,
+    named_wires,
+    worst_kind,
+)
 
-Kind = Literal["exact", "within", "wrong", "refused", "nothing compared"]
-# Longest gap between the lengths of two scenarios that is looked across.
-_GAP = 1 << 12
 # Turns of a symbolic pulse, in units of it, over and over.
 _UNITS = (1, 7, 2, 16, 3, 11)
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """The first frame where the streamed model leaves the batch model.
-
-    Attributes:
-        wire: name of the first wire that differs, in evaluation order.
-        pulse: number of the turn (0-based) that brought the frame.
-        index: position in the batch value of the wire.
-        batch: value there in batch.
-        streamed: value there while streaming.
-        ulps: distance of the two in units of the last place.
-        reason: set instead of values when lengths or dtypes already differ, or a pass is to blame.
-        note: said after the values: what else is known about the cause.
-    """
-
-    wire: str
-    pulse: int
-    index: tuple[int, ...]
-    batch: object
-    streamed: object
-    ulps: int
-    reason: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class OutputVerdict:
-    """The verdict on one output.
-
-    Attributes:
-        name: the output.
-        verdict: `exact` (bit for bit), `within` the named tolerance, `wrong`, or `nothing compared`
-            where the batch output is empty or NaN everywhere, and the streamed one is as well.
-        delay: frames to drop from the streamed output.
-        frames: frames that came out after the delay.
-        expected_frames: frames of the batch output on the stream axis.
-        max_ulp: largest distance in units of the last place.
-        first: where they part, None unless wrong.
-        streams: it has a stream axis; otherwise it is the same every turn.
-    """
-
-    name: str
-    verdict: Kind
-    delay: int
-    frames: int
-    expected_frames: int
-    max_ulp: int
-    first: Divergence | None
-    streams: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,50 +68,7 @@ class Run:
         """The worst verdict of the outputs."""
         if self.refusal is not None:
             return "refused"
-        kinds = {output.verdict for output in self.outputs}
-        for kind in ("wrong", "within", "exact"):
-            if kind in kinds:
-                return kind
-        return "nothing compared"
-
-
-def inputs_for(model: Model, symbol: str, length: int, *, seed: int = 0) -> dict[str, Tensor]:
-    """Draw whole inputs of a batch model: normal floats, small integers, random booleans.
-
-    Raises:
-        EvalError: an input mentions a symbol other than the stream symbol.
-    """
-    _require_bound(model, symbol)
-    rng = np.random.default_rng(seed)
-    drawn: dict[str, Tensor] = {}
-    for outlet in model.inputs:
-        fact = model.fact(outlet)
-        name = model.nodes[outlet.node].name
-        shape = tuple(max(0, evaluate(dim, {symbol: length})) for dim in fact.shape)
-        drawn[name] = _draw(rng, fact, shape)
-    return drawn
-
-
-def _require_bound(model: Model, symbol: str) -> None:
-    for outlet in model.inputs:
-        fact = model.fact(outlet)
-        others = sorted({s for dim in fact.shape for s in symbols(dim)} - {symbol})
-        if others:
-            raise EvalError(
-                f"input {model.nodes[outlet.node].name!r} of fact {fact} has the free symbol "
-                f"{others[0]}",
-                stage="run",
-                remedy=f"set it with --set {others[0]}=1",
-            )
-
-
-def _draw(rng: np.random.Generator, fact: Fact, shape: tuple[int, ...]) -> Tensor:
-    if fact.dtype.kind == "f":
-        return rng.standard_normal(shape).astype(fact.dtype)
-    if fact.dtype.kind == "b":
-        return rng.random(shape) < 0.5
-    low = -8 if fact.dtype.kind == "i" else 0
-    return rng.integers(low, 9, shape).astype(fact.dtype)
+        return worst_kind(output.verdict for output in self.outputs)
 
 
 def stream(
@@ -275,11 +189,13 @@ def prove(
     except (Refused, Inconclusive) as refusal:
         return Run(Pulse.read(pulse).frames, (), refusal, 0, 0, None)
     field = pulsed.receptive_field
-    _require_bound(pulsed.batch, pulsed.symbol)
+    require_bound(pulsed.batch, pulsed.symbol)
     if inputs is None:
         size = length if length is not None else _drawn_length(pulsed)
         inputs = inputs_for(pulsed.batch, pulsed.symbol, size, seed=seed)
-    trial = _Trial(model, pulsed, inputs, _source_frames(pulsed, inputs), approx, fast)
+    trial = _Trial(
+        model, pulsed, inputs, source_frames(pulsed.batch, pulsed.symbol, inputs), approx, fast
+    )
     plan = Plan(pulsed.model, fast=fast)
     session = plan.session()
     chunks = _chunks(plan, _leading_frames(plan, inputs))
@@ -309,9 +225,7 @@ def _verdict(trial: _Trial, slot: int, streamed: Tensor, batch: Tensor) -> Outpu
     properties = trial.pulsed.model.properties
     axis = int(properties["pulse.output_axes"][slot])
     result = compare(streamed, batch, approx=trial.approx)
-    kind: Kind = "exact" if result.equal_bits else "within" if result.within else "wrong"
-    if result.within and not _says_something(batch):
-        kind = "nothing compared"
+    kind = kind_of(result, batch)
     return OutputVerdict(
         trial.pulsed.model.output_names[slot],
         kind,
@@ -324,32 +238,12 @@ def _verdict(trial: _Trial, slot: int, streamed: Tensor, batch: Tensor) -> Outpu
     )
 
 
-def _says_something(values: Tensor) -> bool:
-    """Say whether an array has an element, other than a NaN, that another one could differ from."""
-    return bool(np.any(values == values))
-
-
 def _drawn_length(pulsed: Pulsed) -> int:
     """Return enough source frames for full and partial pulses that the scope admits."""
-    scope, symbol = pulsed.batch.scope, pulsed.symbol
-    low, high = scope.bounds(sym(symbol))
     pulse = Pulse.read(pulsed.pulse)
     pulses = sum(_UNITS) if pulse.symbol else 3
-    size = max((pulsed.receptive_field or 0) + pulses * pulse.unit + 1, low or 0)
-    size = size if high is None else min(size, high)
-    # Two scenarios may leave a gap between them.
-    for length in (*range(size, size + _GAP), *range(size - 1, -1, -1)):
-        if scope.holds({symbol: length}) is not False:
-            return length
-    return size
-
-
-def _source_frames(pulsed: Pulsed, inputs: Mapping[str, Tensor]) -> int:
-    """Return the stream length that the whole inputs announce."""
-    bound = Plan(pulsed.batch, fast=False).bind(inputs, {})
-    if pulsed.symbol not in bound:
-        raise EvalError(f"the inputs do not tell the stream length {pulsed.symbol}")
-    return bound[pulsed.symbol]
+    size = (pulsed.receptive_field or 0) + pulses * pulse.unit + 1
+    return admitted_length(pulsed.batch.scope, pulsed.symbol, size)
 
 
 def _leading_frames(plan: Plan, inputs: Mapping[str, Tensor]) -> int:
@@ -377,12 +271,14 @@ def _locate(trial: _Trial, slot: int, axis: int, whole: Comparison) -> Divergenc
     A wire that the given model has as well is compared with the value there.
     """
     pulsed = trial.pulsed
-    wires = _named_wires(pulsed.batch, set(pulsed.infos))
+    wires = named_wires(pulsed.batch, set(pulsed.infos))
     streaming = {n: o for n, o in wires.items() if pulsed.infos[n].stream is not None}
-    batch = _kept_values(pulsed.batch, streaming, trial)
-    given = _kept_values(trial.model, _named_wires(trial.model, set(streaming)), trial)
+    symbols, fast = {pulsed.symbol: trial.source}, trial.fast
+    batch = kept_values(pulsed.batch, streaming, trial.inputs, symbols, fast=fast)
+    own = named_wires(trial.model, set(streaming))
+    given = kept_values(trial.model, own, trial.inputs, symbols, fast=fast)
     kept = sorted({pulsed.infos[name].outlet for name in streaming})
-    plan = Plan(pulsed.model, keep=kept, fast=trial.fast)
+    plan = Plan(pulsed.model, keep=kept, fast=fast)
     unit = Pulse.read(pulsed.pulse).unit
     raw = _raw_turns(plan, pulsed, trial.inputs, trial.source)
     for name in streaming:
@@ -393,50 +289,32 @@ def _locate(trial: _Trial, slot: int, axis: int, whole: Comparison) -> Divergenc
         expected = given.get(name, batch[name])
         changed = compare(batch[name], expected, approx=trial.approx)
         if not changed.within:
-            found = _divergence(name, changed, info.axis, info.delay, 0)
-            return replace(found, reason="declutter changes it: batch after it is not batch before")
+            return divergence(name, changed, 0, reason=DECLUTTER_CHANGES)
         frames = expected.shape[info.axis]
         lead = (slice(None),) * info.axis
         value = raw[pulsed.model.wire_name(wire.outlet)]
         cut = value[(*lead, slice(info.delay, info.delay + frames))]
         result = compare(cut, expected, approx=trial.approx)
         if not result.within:
-            return _divergence(name, result, info.axis, info.delay, int(info.rate * unit))
+            turn = _turn_of(result, info.axis, info.delay, int(info.rate * unit))
+            return divergence(name, result, turn)
     name = pulsed.model.output_names[slot]
     fact = pulsed.model.fact(pulsed.model.outputs[slot])
     known = {pulsed.symbol: trial.source}
     if plan.streaming is not None:
         known |= plan.streaming.chunk_of(1)
     per_turn = fact.concrete_shape(known)[axis] if axis >= 0 else 0
-    found = _divergence(name, whole, max(axis, 0), pulsed.delays[slot], per_turn)
+    turn = _turn_of(whole, max(axis, 0), pulsed.delays[slot], per_turn)
+    found = divergence(name, whole, turn)
     # Turn by turn every wire agrees: what differs is how the outputs were joined.
     return found if found.reason else replace(found, note="joining its turns goes wrong")
 
 
-def _named_wires(model: Model, wanted: set[str]) -> dict[str, Outlet]:
-    """Return the computed wires of a model whose name is wanted, in evaluation order."""
-    found: dict[str, Outlet] = {}
-    for node in model.order():
-        if isinstance(node.op, Const):
-            continue
-        for slot in range(len(node.outputs)):
-            outlet = Outlet(node.id, slot)
-            if model.wire_name(outlet) in wanted:
-                found[model.wire_name(outlet)] = outlet
-    return found
-
-
-def _kept_values(model: Model, wires: Mapping[str, Outlet], trial: _Trial) -> dict[str, Tensor]:
-    plan = Plan(model, keep=list(wires.values()), fast=trial.fast)
-    return plan.run(trial.inputs, symbols={trial.pulsed.symbol: trial.source})
-
-
-def _divergence(name: str, result: Comparison, axis: int, delay: int, frames: int) -> Divergence:
-    first = result.first
-    if first is None:
-        return Divergence(name, 0, (), None, None, 0, result.reason)
-    turn = (first.index[axis] + delay) // max(1, frames) if first.index else 0
-    return Divergence(name, turn, first.index, first.expected, first.got, first.ulps)
+def _turn_of(result: Comparison, axis: int, delay: int, frames: int) -> int:
+    """Return the turn that brought the first frame that differs."""
+    if result.first is None or not result.first.index:
+        return 0
+    return (result.first.index[axis] + delay) // max(1, frames)
 
 
 def _raw_turns(
