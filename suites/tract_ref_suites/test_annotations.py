@@ -19,7 +19,7 @@ from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.per_element import Domain, PerElement, coordinate, divide, floor, of_number
-from tract_ref.ops.axes import AddAxis, MoveAxis, Reshape
+from tract_ref.ops.axes import AddAxis, Reshape
 from tract_ref.ops.binary import Add, And, Div, Ge, Gt, Le, Lt, Mul, Or, Sub
 from tract_ref.ops.buffer import Delay
 from tract_ref.ops.cast import Cast
@@ -31,6 +31,7 @@ from tract_ref.ops.repeat import Broadcast, Tile
 from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.structure import Identity
+from tract_ref.ops.transpose import MoveAxis
 from tract_ref.ops.unary import Floor, Neg, Not, Round
 from tract_ref.passes.declutter import declutter
 from tract_ref.passes.set_symbols import set_symbols

@@ -13,7 +13,8 @@ from tract_ref.errors import InvalidModel
 from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.model import Model
 from tract_ref.ir.op import Op
-from tract_ref.ops.axes import AddAxis, MoveAxis, Reshape, RmAxis, reshape_ops
+from tract_ref.ops.axes import AddAxis, Reshape, RmAxis, reshape_ops
+from tract_ref.ops.transpose import MoveAxis
 from tract_ref_suites.problems.base import facts, single
 
 S = sym("S")

@@ -18,7 +18,7 @@ from tract_ref.ir.op import Op
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.rules import Refusal
-from tract_ref.ops.axes import AddAxis, MoveAxis, Reshape
+from tract_ref.ops.axes import AddAxis, Reshape
 from tract_ref.ops.binary import Add, And, Eq, Ge, Lt, Mul, Or, Sub
 from tract_ref.ops.buffer import Delay
 from tract_ref.ops.concat import Concat
@@ -36,6 +36,7 @@ from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.softmax import Softmax
 from tract_ref.ops.structure import Identity
 from tract_ref.ops.submodel import Submodel
+from tract_ref.ops.transpose import MoveAxis
 from tract_ref.ops.unary import Abs, Neg
 from tract_ref.passes.propagate_roi import propagate_roi
 from tract_ref.stream.positions import positions

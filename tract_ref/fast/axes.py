@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from tract_ref.ir.fact import Tensor
-from tract_ref.ops.axes import AddAxis, MoveAxis, Reshape, RmAxis
+from tract_ref.ops.axes import AddAxis, Reshape, RmAxis
 from tract_ref.runtime.kernels import FAST, Compute, Concrete, Step, View
 
 
@@ -22,12 +22,6 @@ def fast_add_axis(op: AddAxis, facts: Concrete) -> View:
 def fast_rm_axis(op: RmAxis, facts: Concrete) -> View:
     """A view without the axis."""
     return View(partial(np.squeeze, axis=op.axis))
-
-
-@FAST.rule(MoveAxis)
-def fast_move_axis(op: MoveAxis, facts: Concrete) -> View:
-    """A view with permuted strides."""
-    return View(partial(np.moveaxis, source=op.source, destination=op.target))
 
 
 @FAST.rule(Reshape)

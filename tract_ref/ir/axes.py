@@ -51,6 +51,11 @@ class AxesMapping:
         )
 
     @staticmethod
+    def of_pairs(pairs: Iterable[tuple[int, int]]) -> AxesMapping:
+        """Return the mapping of a one-input op from pairs of input and output axis."""
+        return AxesMapping(tuple(Track((source,), (target,)) for source, target in pairs))
+
+    @staticmethod
     def parse(text: str) -> AxesMapping:
         """Read `id,jd->ij`: one letter per axis, operands separated by commas, blanks ignored.
 

@@ -13,6 +13,14 @@ def shape_text(dims: Shape) -> str:
     return "[" + ",".join(str(dim) for dim in dims) + "]"
 
 
+def require_axis(axis: int, rank: int, data: Fact, what: str = "axis") -> None:
+    """Raise InvalidModel unless `axis`, which the op calls `what`, is one of `rank` axes."""
+    if not 0 <= axis < rank:
+        raise InvalidModel(
+            f"{what}={axis} for an input {data}", remedy=f"use an axis from 0 to {rank - 1}"
+        )
+
+
 def contradicts(seen: Shape, said: Shape) -> bool:
     """Say whether two shapes of one rank have different numbers on one axis."""
     pairs = zip(seen, said, strict=True)

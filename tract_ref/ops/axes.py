@@ -1,7 +1,6 @@
-"""Axis ops: AddAxis, RmAxis, MoveAxis, Reshape.
+"""Axis ops that keep the order of elements: AddAxis, RmAxis, Reshape.
 
 AddAxis:   out[.., 0, ..] = x[..]              RmAxis: the inverse
-MoveAxis:  out axis `target` is input axis `source`, the others keep their order
 Reshape:   the same elements, in row-major order, under other dims
 
 A reshape is read as its smallest forms: AddAxis and RmAxis for ones, one Reshape per run of axes
@@ -13,34 +12,36 @@ Source: spec/ir.md 5; spec/nnef.md 5; spec/pulse.md 2.16, 8.10, 8.19, 9.2.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
+from tract_ref.calls import AnyCall, chain
 from tract_ref.dim import Dim, TDim, product, symbols
 from tract_ref.errors import EvalError, InvalidModel
-from tract_ref.ir.annotate import carried, permuted, respread, shifted
-from tract_ref.ir.axes import AxesMapping, Track
+from tract_ref.ir.annotate import carried, respread, shifted
+from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Shape, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.pulse import whole_parts
 from tract_ref.ir.rules import DECLUTTER, Rewrite
-from tract_ref.ir.shapes import contradicts, reshape_groups, shape_text
+from tract_ref.ir.shapes import contradicts, require_axis, reshape_groups, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.onnx_io.table import OnnxCall
 from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import (
+    LENGTH_IN_VALUE,
     along_tracked_axis,
     bubble_through_axes,
+    carry_axis,
     region_along_tracked_axis,
+    region_carry_axis,
 )
 from tract_ref.stream.tables import (
     BATCH_ONLY,
@@ -56,18 +57,6 @@ from tract_ref.stream.tables import (
 )
 
 
-def _require_axis(axis: int, rank: int, data: Fact, what: str = "axis") -> None:
-    if not 0 <= axis < rank:
-        raise InvalidModel(
-            f"{what}={axis} for an input {data}", remedy=f"use an axis from 0 to {rank - 1}"
-        )
-
-
-def tracks(pairs: Sequence[tuple[int, int]]) -> AxesMapping:
-    """Return the mapping of a one-input op from pairs of input and output axis."""
-    return AxesMapping(tuple(Track((source,), (target,)) for source, target in pairs))
-
-
 @dataclass(frozen=True)
 class AddAxis(Op):
     """Insert an axis of one position.
@@ -81,7 +70,7 @@ class AddAxis(Op):
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Insert a 1."""
         (data,) = inputs
-        _require_axis(self.axis, data.rank + 1, data)
+        require_axis(self.axis, data.rank + 1, data)
         out = data.with_shape((*data.shape[: self.axis], 1, *data.shape[self.axis :]))
         return (carried(out, data, shifted(self.axis, data.rank, 1)),)
 
@@ -91,7 +80,7 @@ class AddAxis(Op):
 
     def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
         """Axes from `axis` on move one up."""
-        return tracks([(a, a + (a >= self.axis)) for a in range(inputs[0].rank)])
+        return AxesMapping.of_pairs((a, a + (a >= self.axis)) for a in range(inputs[0].rank))
 
 
 @dataclass(frozen=True)
@@ -107,7 +96,7 @@ class RmAxis(Op):
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Remove the 1."""
         (data,) = inputs
-        _require_axis(self.axis, data.rank, data)
+        require_axis(self.axis, data.rank, data)
         dim = data.shape[self.axis]
         if dim != 1:
             raise InvalidModel(
@@ -124,44 +113,8 @@ class RmAxis(Op):
     def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
         """Axes after `axis` move one down."""
         rank = inputs[0].rank
-        return tracks([(a, a - (a > self.axis)) for a in range(rank) if a != self.axis])
-
-
-@dataclass(frozen=True)
-class MoveAxis(Op):
-    """Move one axis, keep the order of the others.
-
-    Attributes:
-        source: where the axis stands in the input.
-        target: where it stands in the output.
-    """
-
-    source: int
-    target: int
-
-    def permutation(self, rank: int) -> list[int]:
-        """Return, per output axis, the input axis."""
-        order = [axis for axis in range(rank) if axis != self.source]
-        order.insert(self.target, self.source)
-        return order
-
-    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
-        """Permute the dims."""
-        (data,) = inputs
-        _require_axis(self.source, data.rank, data, "source")
-        _require_axis(self.target, data.rank, data, "target")
-        order = self.permutation(data.rank)
-        out = data.with_shape(tuple(data.shape[a] for a in order))
-        return (carried(out, data, permuted(order)),)
-
-    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Return a view with permuted axes."""
-        return (np.moveaxis(inputs[0], self.source, self.target),)
-
-    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
-        """Every axis is kept, somewhere."""
-        order = self.permutation(inputs[0].rank)
-        return tracks([(source, target) for target, source in enumerate(order)])
+        kept = (a for a in range(rank) if a != self.axis)
+        return AxesMapping.of_pairs((a, a - (a > self.axis)) for a in kept)
 
 
 @dataclass(frozen=True)
@@ -211,7 +164,7 @@ class Reshape(Op):
         """Axes outside the window are kept, those after it shift."""
         end, shift = self.at + len(self.before), len(self.after) - len(self.before)
         kept = [(a, a) for a in range(self.at)]
-        return tracks([*kept, *((a, a + shift) for a in range(end, inputs[0].rank))])
+        return AxesMapping.of_pairs([*kept, *((a, a + shift) for a in range(end, inputs[0].rank))])
 
 
 @dataclass(frozen=True)
@@ -249,31 +202,6 @@ class Regroup(Op):
         return (taken.reshape(*lead, *after, *rest),)
 
 
-def move_ops(permutation: Sequence[int]) -> list[MoveAxis]:
-    """Return the fewest moves that make output axis k out of input axis permutation[k]."""
-    rank = len(permutation)
-    best: list[list[int]] = []
-    for axis in permutation:
-        tails = [chain[-1] for chain in best]
-        place = bisect_left(tails, axis)
-        chain = [*(best[place - 1] if place else []), axis]
-        best[place : place + 1] = [chain]
-    still = set(best[-1]) if best else set[int]()
-    current = list(range(rank))
-    moves: list[MoveAxis] = []
-    for index, axis in enumerate(permutation):
-        if axis in still:
-            continue
-        source = current.index(axis)
-        current.pop(source)
-        target = current.index(permutation[index - 1]) + 1 if index else 0
-        current.insert(target, axis)
-        # Swapping two neighbours has two spellings; one of them is canonical.
-        ends = (target, source) if source == target + 1 else (source, target)
-        moves.append(MoveAxis(*ends))
-    return moves
-
-
 def reshape_ops(shape: Shape, wanted: Shape) -> list[Op]:
     """Return the smallest ops that reshape one shape into another of the same volume.
 
@@ -291,28 +219,15 @@ def reshape_ops(shape: Shape, wanted: Shape) -> list[Op]:
     return ops
 
 
-@DECLUTTER.rule(AddAxis, RmAxis, MoveAxis)
+@DECLUTTER.rule(AddAxis, RmAxis)
 def declutter_undone(op: Op, node: Node, ctx: Rewrite) -> ModelPatch | None:
     """An axis op that undoes the one before it is dropped with it."""
     under = ctx.model.nodes[node.inputs[0].node]
     match op, under.op:
-        case MoveAxis(a, b), _ if a == b:
-            return ModelPatch.bypass(ctx.model, node, node.inputs[0])
         case (AddAxis(a), RmAxis(b)) | (RmAxis(a), AddAxis(b)) if a == b:
-            undone = True
-        case MoveAxis(a, b), MoveAxis(c, d):
-            undone = (a, b) == (d, c) or ((a, b) == (c, d) and abs(a - b) == 1)
+            return ModelPatch.bypass(ctx.model, node, under.inputs[0])
         case _:
-            undone = False
-    return ModelPatch.bypass(ctx.model, node, under.inputs[0]) if undone else None
-
-
-@DECLUTTER.rule(MoveAxis)
-def declutter_swap(op: MoveAxis, node: Node, ctx: Rewrite) -> ModelPatch | None:
-    """Swapping two neighbours has two spellings; the one that moves up is canonical."""
-    if op.source != op.target + 1:
-        return None
-    return ModelPatch.replace(ctx.model, node, MoveAxis(op.target, op.source), node.inputs)
+            return None
 
 
 @DECLUTTER.rule(Reshape)
@@ -337,13 +252,9 @@ def declutter_reshape(op: Reshape, node: Node, ctx: Rewrite) -> ModelPatch | Non
     return patch
 
 
-LENGTH_IN_VALUE = (
-    "its value depends on the whole length of the stream",
-    "compute what depends on the length outside the streamed model",
-)
-
-
-INPUT_ROI.use(bubble_through_axes, AddAxis, RmAxis, MoveAxis)
+INPUT_ROI.use(bubble_through_axes, AddAxis, RmAxis)
+PULSIFY_V1.use(carry_axis, AddAxis, RmAxis)
+REGION_V2.use(region_carry_axis, AddAxis, RmAxis)
 
 
 @INPUT_ROI.rule(Reshape)
@@ -355,22 +266,6 @@ def roi_reshape(op: Reshape, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
 
 INPUT_ROI.refuse(Regroup, **BATCH_ONLY)
 refuse_streaming(Regroup, **PULSED_ONLY)
-
-
-@PULSIFY_V1.rule(AddAxis, RmAxis, MoveAxis)
-def pulsify_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
-    """Carry the stream to wherever its axis goes; delay and rate are unchanged."""
-    if ctx.stream(ctx.inputs[0]) is None:
-        ctx.refuse(*LENGTH_IN_VALUE)
-    return along_tracked_axis(op, node, ctx)
-
-
-@REGION_V2.rule(AddAxis, RmAxis, MoveAxis)
-def region_axis(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
-    """Frame j stays frame j, wherever its axis goes."""
-    if ctx.stream(ctx.inputs[0]) is None:
-        ctx.refuse(*LENGTH_IN_VALUE)
-    return region_along_tracked_axis(op, node, ctx)
 
 
 @PULSIFY_V1.rule(Reshape)
@@ -465,15 +360,7 @@ def _not_outermost(op: Reshape) -> tuple[str, str]:
     )
 
 
-def chain(call: Invocation | OnnxCall, wire: Outlet, ops: Sequence[Op]) -> tuple[Outlet, ...]:
-    """Wire ops one after the other; the last one gets the call's name."""
-    for number, op in enumerate(ops, start=1):
-        suffix = "" if number == len(ops) else f"axis{number}"
-        (wire,) = call.wire(op, wire, suffix=suffix)
-    return (wire,)
-
-
-def reshaped(call: Invocation | OnnxCall, data: Outlet, wanted: Shape) -> tuple[Outlet, ...]:
+def reshaped(call: AnyCall, data: Outlet, wanted: Shape) -> tuple[Outlet, ...]:
     """Wire the smallest ops that give a wire another shape; the volumes must agree."""
     shape = call.fact(data).shape
     if product(shape) != product(wanted):
@@ -484,23 +371,7 @@ def reshaped(call: Invocation | OnnxCall, data: Outlet, wanted: Shape) -> tuple[
     return chain(call, data, reshape_ops(shape, wanted))
 
 
-@NNEF.load("transpose", "input", "axes")
-def load_transpose(call: Invocation) -> tuple[Outlet, ...]:
-    """transpose(input, axes); a shorter list leaves the trailing axes."""
-    data, axes = call.tensor("input"), call.integers("axes")
-    if sorted(axes) != list(range(len(axes))) or len(axes) > call.fact(data).rank:
-        call.malformed(f"axes={list(axes)} is not a permutation of the leading axes")
-    return chain(call, data, move_ops((*axes, *range(len(axes), call.fact(data).rank))))
-
-
-@NNEF.dump(MoveAxis)
-def dump_move_axis(op: MoveAxis, node: Node, out: Dump) -> None:
-    """Write transpose."""
-    rank = out.fact(node.inputs[0]).rank
-    out.call("transpose", axes=tuple(op.permutation(rank)))
-
-
-def removals(call: Invocation | OnnxCall, data: Outlet, axes: Sequence[int]) -> tuple[Outlet, ...]:
+def removals(call: AnyCall, data: Outlet, axes: Sequence[int]) -> tuple[Outlet, ...]:
     """Remove axes of the input shape, the last one first."""
     if len(set(axes)) != len(axes):
         call.malformed(f"axes={list(axes)} names an axis twice")

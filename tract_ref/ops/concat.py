@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, NoReturn, cast
+from typing import ClassVar, cast
 
 import numpy as np
 
+from tract_ref.calls import of_one_type
 from tract_ref.dim import Dim, TDim
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.annotate import joined
 from tract_ref.ir.axes import AxesMapping
-from tract_ref.ir.fact import TDIM, Fact, Tensor
+from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.patch import ModelPatch
@@ -30,7 +31,11 @@ from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
-from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis
+from tract_ref.stream.shared import (
+    LENGTH_IN_VALUE,
+    along_tracked_axis,
+    region_along_tracked_axis,
+)
 from tract_ref.stream.tables import (
     BATCH_ONLY,
     INPUT_ROI,
@@ -334,10 +339,7 @@ def _joined_streams(op: Concat, ctx: NodeContext) -> tuple[list[int], Linear | N
     """Return the slots that stream, and the last one if they are joined one after the other."""
     streams = [slot for slot, wire in enumerate(ctx.inputs) if ctx.stream(wire) is not None]
     if not streams:
-        ctx.refuse(
-            "its value depends on the whole length of the stream",
-            "compute what depends on the length outside the streamed model",
-        )
+        ctx.refuse(*LENGTH_IN_VALUE)
     stream = ctx.stream(ctx.inputs[streams[-1]])
     return streams, stream if stream is not None and stream.axis == op.axis else None
 
@@ -432,47 +434,11 @@ def _in_front(
 refuse_streaming(StreamConcat, StreamSplice, ConcatCut, **PULSED_ONLY)
 
 
-def _cast(call: Invocation | OnnxCall, number: int, tensor: Tensor) -> Outlet:
-    name = call.model.unique_name(f"{call.name}.cast{number}")
-    return call.model.add_const(name, tensor)
-
-
-def _converted(
-    call: Invocation | OnnxCall, wires: Sequence[Outlet], *, any_type: bool
-) -> tuple[Outlet, ...]:
-    """Bring constants to the dtype of the others: numbers next to dims become dims.
-
-    With `any_type` constants of any type are cast to that of the first value, as NNEF says.
-    """
-    facts = [call.fact(wire) for wire in wires]
-    wanted = TDIM if any(fact.dtype == TDIM for fact in facts) else facts[0].dtype
-    results: list[Outlet] = []
-    for number, (wire, fact) in enumerate(zip(wires, facts, strict=True)):
-        if fact.dtype == wanted:
-            results.append(wire)
-        elif fact.const is None:
-            _refuse_cast(call, number, fact, facts[0])
-        elif wanted == TDIM and fact.dtype.kind in "iu":
-            dims = np.empty(fact.const.shape, TDIM)
-            for index, value in np.ndenumerate(fact.const):
-                dims[index] = int(value)
-            results.append(_cast(call, number, dims))
-        elif not any_type:
-            _refuse_cast(call, number, fact, facts[0])
-        else:
-            results.append(_cast(call, number, fact.const.astype(wanted)))
-    return tuple(results)
-
-
-def _refuse_cast(call: Invocation | OnnxCall, slot: int, fact: Fact, first: Fact) -> NoReturn:
-    call.refuse(f"value {slot} is {fact}, value 0 is {first}", remedy="cast the values to one type")
-
-
 @NNEF.load("concat", "values", "axis")
 def load_concat(call: Invocation) -> tuple[Outlet, ...]:
     """concat(values, axis): constants are cast to the type of the first value."""
     return call.wire(
-        Concat(call.integer("axis")), *_converted(call, call.tensors("values"), any_type=True)
+        Concat(call.integer("axis")), *of_one_type(call, call.tensors("values"), any_type=True)
     )
 
 
@@ -494,7 +460,7 @@ NNEF.refuse_dump(
 @ONNX.rule("Concat")
 def import_concat(call: OnnxCall) -> tuple[Outlet, ...]:
     """Concat; numbers next to dims (shape arithmetic) become dims."""
-    wires = _converted(call, call.inputs(), any_type=False)
+    wires = of_one_type(call, call.inputs(), any_type=False)
     rank = call.fact(wires[0]).rank
     axis = call.integer("axis")
     if not -rank <= axis < rank:

@@ -14,13 +14,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from tract_ref.dim import Dim
 from tract_ref.errors import InvalidModel
 from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
-from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
+from tract_ref.nnef.table import NNEF, Dump, DumpValue
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.roi import Region
@@ -36,10 +35,8 @@ from tract_ref.stream.tables import (
     RoiContext,
 )
 from tract_ref.stream.window import (
-    Padding,
     SameUpper,
     WindowSpec,
-    explicit,
     is_bias,
     onnx_window,
     padded,
@@ -164,81 +161,6 @@ def region_conv(op: Conv, node: Node, ctx: RegionContext) -> RegionPlan:
     if weighted_stream(ctx).axis == 0:
         return region_along_tracked_axis(op, node, ctx)
     return region_window(ctx, op.window, lambda window: Conv(window, op.groups), fill=FILL_ZERO)
-
-
-def _spatial(call: Invocation, parameter: str, rank: int) -> tuple[int, ...]:
-    values = call.integers(parameter)
-    if values and len(values) != rank:
-        call.malformed(
-            f"{parameter}={list(values)} has {len(values)} entries for {rank} spatial axes",
-            remedy=f"give one {parameter} per spatial axis, or none",
-        )
-    return values or (1,) * rank
-
-
-@NNEF.load(
-    "conv",
-    "input",
-    "filter",
-    bias=0.0,
-    border="constant",
-    padding=(),
-    stride=(),
-    dilation=(),
-    groups=1,
-)
-def load_conv(call: Invocation) -> tuple[Outlet, ...]:
-    """conv(input, filter, bias, border, padding, stride, dilation, groups).
-
-    `padding = []` is same_upper; groups 0 is depth-wise; a bias of zeros is left out.
-    """
-    data = call.tensor("input")
-    kernel = call.tensor("filter")
-    if call.string("border") != "constant":
-        call.refuse(
-            f"border {call.string('border')!r} of a convolution",
-            remedy="pad with that border first, then convolve with padding = [(0, 0)]",
-        )
-    shape = call.fact(kernel).shape
-    rank = len(shape) - 2
-    sizes = tuple(n for n in shape[2:] if isinstance(n, int))
-    if rank < 1 or len(sizes) != rank:
-        call.malformed(f"filter {call.fact(kernel)} is not [O, C/groups, one or more sizes]")
-    pairs = call.pairs("padding")
-    if pairs and len(pairs) != rank:
-        call.malformed(
-            f"padding has {len(pairs)} pairs for {rank} spatial axes",
-            remedy="give one (before, after) per spatial axis, or none",
-        )
-    padding: tuple[Padding, ...] = tuple(explicit(b, a) for b, a in pairs) or (SameUpper(),) * rank
-    groups = call.integer("groups")
-    if groups == 0:
-        channels = call.fact(data).shape[1]
-        if not isinstance(channels, int):
-            call.refuse(f"groups=0 with {channels} channels", remedy="set the symbol")
-        groups = channels
-    window = WindowSpec(
-        sizes, _spatial(call, "stride", rank), _spatial(call, "dilation", rank), padding
-    )
-    inputs = [data, kernel]
-    if not call.is_absent("bias"):
-        bias = call.tensor("bias", like=data)
-        value = call.fact(bias).const
-        if value is None:
-            inputs.append(bias)
-        elif np.any(value != 0):
-            inputs.append(_channel_bias(call, bias, value, shape[0]))
-    return call.wire(Conv(window, groups), *inputs)
-
-
-def _channel_bias(call: Invocation, bias: Outlet, value: Tensor, outs: Dim) -> Outlet:
-    """Return a bias of one entry per channel from a scalar, [O], [1,O] or [1,O,1..]."""
-    if value.ndim == 1 and value.shape[0] == outs:
-        return bias
-    count = outs if isinstance(outs, int) else 1
-    if value.size not in (1, count) or (value.ndim > 1 and value.shape[1] != value.size):
-        call.malformed(f"bias of shape {list(value.shape)} for {outs} channels")
-    return call.const(np.broadcast_to(value.reshape(-1), (count,)).copy(), "bias")
 
 
 @NNEF.dump(Conv)

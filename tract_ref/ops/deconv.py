@@ -22,7 +22,7 @@ from tract_ref.ir.axes import AxesMapping, Track
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
-from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
+from tract_ref.nnef.table import NNEF, Dump, DumpValue
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream.roi_moves import Region, spread
@@ -38,7 +38,6 @@ from tract_ref.stream.tables import (
 from tract_ref.stream.window import (
     AxisWindow,
     Explicit,
-    Padding,
     SameLower,
     SameUpper,
     Valid,
@@ -299,122 +298,7 @@ def region_deconv(op: Deconv, node: Node, ctx: RegionContext) -> RegionPlan:
     return RegionPlan(stream.axis, length, stream.rate * stride, inputs, main)
 
 
-def _per_axis(call: Invocation, parameter: str, rank: int) -> tuple[int, ...]:
-    values = call.integers(parameter)
-    if values and len(values) != rank:
-        call.malformed(
-            f"{parameter}={list(values)} has {len(values)} entries for {rank} spatial axes",
-            remedy=f"give one {parameter} per spatial axis, or none",
-        )
-    return values or (1,) * rank
-
-
-@NNEF.load(
-    "deconv",
-    "input",
-    "filter",
-    bias=0.0,
-    border="constant",
-    padding=(),
-    stride=(),
-    dilation=(),
-    output_shape=(),
-    groups=1,
-)
-def load_deconv(call: Invocation) -> tuple[Outlet, ...]:
-    """deconv(input, filter, bias, border, padding, stride, dilation, output_shape, groups).
-
-    The filter is [O, I/groups, spatial]. `padding = []` gives output_shape, or length*stride;
-    groups 0 is depth-wise; a bias of zeros is left out.
-    """
-    data = call.tensor("input")
-    kernel = call.tensor("filter")
-    if call.string("border") != "constant":
-        call.refuse(
-            f"border {call.string('border')!r} of a deconvolution",
-            remedy='use border = "constant"',
-        )
-    shape = call.fact(kernel).shape
-    rank = len(shape) - 2
-    sizes = tuple(n for n in shape[2:] if isinstance(n, int))
-    if rank < 1 or len(sizes) != rank or call.fact(data).rank != rank + 2:
-        call.malformed(
-            f"filter {call.fact(kernel)} for an input {call.fact(data)} is not "
-            "[O, I/groups, one or more sizes]"
-        )
-    pairs = call.pairs("padding")
-    if pairs and len(pairs) != rank:
-        call.malformed(
-            f"padding has {len(pairs)} pairs for {rank} spatial axes",
-            remedy="give one (before, after) per spatial axis, or none",
-        )
-    padding: tuple[Padding, ...] = tuple(explicit(b, a) for b, a in pairs) or (SameUpper(),) * rank
-    window = WindowSpec(
-        sizes, _per_axis(call, "stride", rank), _per_axis(call, "dilation", rank), padding
-    )
-    window.check(rank + 2)
-    groups = call.integer("groups")
-    if groups == 0:
-        channels = call.fact(data).shape[1]
-        if not isinstance(channels, int):
-            call.refuse(f"groups=0 with {channels} channels", remedy="set the symbol")
-        groups = channels
-    inputs = [data, kernel]
-    if not call.is_absent("bias"):
-        bias = call.tensor("bias", like=data)
-        value = call.fact(bias).const
-        if value is None:
-            inputs.append(bias)
-        elif np.any(value != 0):
-            inputs.append(_channel_bias(call, bias, value, shape[0]))
-    window, adjustments = _sized(call, window, call.fact(data).shape[2:])
-    return call.wire(Deconv(window, groups, adjustments), *inputs)
-
-
-def _channel_bias(call: Invocation, bias: Outlet, value: Tensor, outs: Dim) -> Outlet:
-    """Return a bias of one entry per channel from a scalar, [O], [1,O] or [1,O,1..]."""
-    if value.ndim == 1 and value.shape[0] == outs:
-        return bias
-    count = outs if isinstance(outs, int) else 1
-    if value.size not in (1, count) or (value.ndim > 1 and value.shape[1] != value.size):
-        call.malformed(f"bias of shape {list(value.shape)} for {outs} channels")
-    return call.const(np.broadcast_to(value.reshape(-1), (count,)).copy(), "bias")
-
-
-def _sized(
-    call: Invocation, window: WindowSpec, sizes: tuple[Dim, ...]
-) -> tuple[WindowSpec, tuple[int, ...]]:
-    """Return explicit crops and adjustments that give `output_shape`, or n*stride without it."""
-    wanted = call.dims("output_shape")
-    if wanted and len(wanted) != window.rank:
-        call.malformed(
-            f"output_shape has {len(wanted)} entries for {window.rank} spatial axes",
-            remedy="give one length per spatial axis, or none",
-        )
-    adjustments: list[int] = []
-    for spatial, n in enumerate(sizes):
-        axis = window.axis(spatial)
-        same = isinstance(axis.padding, SameUpper)
-        surplus = 0 if same else AxisDeconv(axis, 0).surplus
-        if wanted:
-            surplus = _surplus(wanted[spatial], n, axis.stride)
-        less = -axis.stride - surplus
-        padding = explicit(*same_crops(axis, less, upper=True)) if same else axis.padding
-        window = window.with_padding(spatial, padding)
-        adjustment = surplus - AxisDeconv(window.axis(spatial), 0).surplus
-        made = AxisDeconv(window.axis(spatial), adjustment).length(n)
-        plain = n * axis.stride + surplus
-        if adjustment < 0 or (wanted and wanted[spatial] not in (made, plain)):
-            call.malformed(
-                f"output_shape {wanted[spatial]} from {n} positions, stride={axis.stride} and "
-                f"padding={padding}",
-                remedy="give padding = [], or the length that this padding leaves, or a longer one",
-            )
-        adjustments.append(adjustment)
-    return window, tuple(adjustments)
-
-
-def _surplus(wanted: Dim, n: Dim, stride: int) -> int:
+def surplus_of(wanted: Dim, n: Dim, stride: int) -> int:
     """Return wanted - n*stride for a long input."""
     difference = wanted - n * stride
     if isinstance(difference, TDim):
@@ -504,7 +388,7 @@ def _onnx_geometry(
         )
     for spatial, (n, out) in enumerate(zip(sizes, wanted, strict=True)):
         axis = window.axis(spatial)
-        surplus = _surplus(out, n, axis.stride)
+        surplus = surplus_of(out, n, axis.stride)
         less = adjustments[spatial] - axis.stride - surplus
         crops = explicit(*same_crops(axis, less, upper=upper))
         window = window.with_padding(spatial, crops)

@@ -1,7 +1,7 @@
 """Rules that many ops choose, by name: `PULSIFY_V1.use(elementwise, Add, Mul)`.
 
-Those of REGION_V2 are `region_elementwise` and `region_along_tracked_axis`; those of INPUT_ROI are
-`same_positions`, `bubble_through_axes` and `sees_everything`.
+Those of REGION_V2 are `region_elementwise`, `region_along_tracked_axis` and `region_carry_axis`;
+those of INPUT_ROI are `same_positions`, `bubble_through_axes` and `sees_everything`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ from tract_ref.stream.tables import NodeContext, PulsifyContext, RegionContext, 
 NOTHING_STREAMS = (
     "the output depends on the stream length, no input streams",
     "compute it outside the streamed model",
+)
+"""Reason and remedy of a refusal."""
+LENGTH_IN_VALUE = (
+    "its value depends on the whole length of the stream",
+    "compute what depends on the length outside the streamed model",
 )
 """Reason and remedy of a refusal."""
 _PRODUCT = "a product of two streams grows with their length; bound it by a mask"
@@ -131,6 +136,20 @@ def _require_tracked(op: Op, ctx: NodeContext) -> int:
                 "give it one position there, or make it a stream",
             )
     return found[0]
+
+
+def carry_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Carry the one stream to wherever its axis goes; delay and rate are unchanged."""
+    if ctx.stream(ctx.inputs[0]) is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    return along_tracked_axis(op, node, ctx)
+
+
+def region_carry_axis(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
+    """Tell that frame j stays frame j, wherever its axis goes."""
+    if ctx.stream(ctx.inputs[0]) is None:
+        ctx.refuse(*LENGTH_IN_VALUE)
+    return region_along_tracked_axis(op, node, ctx)
 
 
 def keep_static(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:

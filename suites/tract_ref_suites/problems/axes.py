@@ -13,9 +13,10 @@ from tract_ref.errors import InvalidModel, Refused
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
-from tract_ref.ops.axes import AddAxis, MoveAxis, Reshape, RmAxis
+from tract_ref.ops.axes import AddAxis, Reshape, RmAxis
 from tract_ref.ops.padding import Pad
 from tract_ref.ops.slicing import Slice
+from tract_ref.ops.transpose import MoveAxis
 from tract_ref_suites.problems.base import (
     SYMBOL,
     ErrorCase,

@@ -13,7 +13,8 @@ from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.nnef.writer import model_files
 from tract_ref.ops.axes import Reshape
-from tract_ref.ops.gather import DiagGather, Gather, GatherElements, GatherNd
+from tract_ref.ops.diagonal import DiagGather
+from tract_ref.ops.gather import Gather, GatherElements, GatherNd
 from tract_ref.ops.padding import Pad
 from tract_ref.ops.slicing import Slice
 from tract_ref.runtime.plan import Plan

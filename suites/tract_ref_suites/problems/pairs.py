@@ -17,12 +17,12 @@ from tract_ref.approx import Array
 from tract_ref.dim import sym
 from tract_ref.errors import Refused
 from tract_ref.ir.model import Model, Outlet
-from tract_ref.ops.axes import MoveAxis
 from tract_ref.ops.binary import Mul
 from tract_ref.ops.einsum import EinSum
 from tract_ref.ops.reduce import Reduce
 from tract_ref.ops.select import Select
 from tract_ref.ops.softmax import Softmax
+from tract_ref.ops.transpose import MoveAxis
 from tract_ref_suites.problems.base import SYMBOL, ErrorCase, Problem, Streamed, Values, pulsing
 from tract_ref_suites.problems.masks import COLUMN, ROW, band, chunk, of, value
 from tract_ref_suites.strategies.annotated import Builder, Term, masks

@@ -17,7 +17,7 @@ from tract_ref.ir.fact import dtype_named
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ops import binary, unary
-from tract_ref.ops.axes import AddAxis, MoveAxis, Reshape
+from tract_ref.ops.axes import AddAxis, Reshape
 from tract_ref.ops.cast import Cast
 from tract_ref.ops.gather import Gather
 from tract_ref.ops.padding import Pad
@@ -25,6 +25,7 @@ from tract_ref.ops.range import Range
 from tract_ref.ops.repeat import Broadcast
 from tract_ref.ops.select import Select
 from tract_ref.ops.slicing import Downsample, Slice
+from tract_ref.ops.transpose import MoveAxis
 
 ROWS, COLUMNS = 0, 1
 DEPTH = 3

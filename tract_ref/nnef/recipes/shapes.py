@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tract_ref.calls import chain
 from tract_ref.dim import product
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import Op
 from tract_ref.ir.shapes import inferred_shape
 from tract_ref.nnef.table import NNEF, Invocation
-from tract_ref.ops.axes import AddAxis, Reshape, RmAxis, chain, reshaped
+from tract_ref.ops.axes import AddAxis, Reshape, RmAxis, reshaped
 from tract_ref.ops.concat import Concat
 from tract_ref.ops.repeat import Broadcast
 from tract_ref.ops.resize import Resize

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tract_ref.calls import chain
 from tract_ref.ir.model import Outlet
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.ops.axes import AddAxis, chain, move_ops, removals
+from tract_ref.ops.axes import AddAxis, removals
+from tract_ref.ops.transpose import move_ops
 
 
 @ONNX.rule("Transpose")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from tract_ref.calls import chain
 from tract_ref.dim import Dim, TDim, dim_max, dim_min, maybe_div, product
 from tract_ref.ir.fact import Shape
 from tract_ref.ir.model import Outlet
 from tract_ref.ir.shapes import inferred_shape
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.ops.axes import chain, move_ops, reshape_ops, reshaped
+from tract_ref.ops.axes import reshape_ops, reshaped
 from tract_ref.ops.slicing import parts, strided
+from tract_ref.ops.transpose import move_ops
 
 # ONNX writes "to the end" as any huge number; torch uses both 2^31-1 and 2^63-1.
 _TO_THE_END = (1 << 31) - 1
