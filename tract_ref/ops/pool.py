@@ -12,6 +12,7 @@ Source: spec/nnef.md 5, spec/pulse.md 8.14 and 8.15; ONNX MaxPool and AveragePoo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
+from tract_ref.ir.shapes import contradicts
 from tract_ref.nnef.table import NNEF, Dump, DumpValue, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
 from tract_ref.runtime.reach import RegionPlan
@@ -190,7 +192,8 @@ class PoolMean(Op):
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """The fact of the sums."""
         total, count = inputs
-        if total.dtype != count.dtype or count.shape != (1, 1, *total.shape[2:]):
+        is_apart = count.shape[:2] != (1, 1) or contradicts(count.shape[2:], total.shape[2:])
+        if total.dtype != count.dtype or is_apart:
             raise InvalidModel(f"counts {count} do not fit sums {total}")
         return (total.without_const(),)
 
@@ -234,7 +237,10 @@ def region_pool(op: MaxPool | SumPool, node: Node, ctx: RegionContext) -> Region
     if not _slides(op.window, ctx):
         return region_along_tracked_axis(op, node, ctx)
     fill = FILL_LOWEST if isinstance(op, MaxPool) else FILL_ZERO
-    return region_window(ctx, op.window, lambda window: replace(op, window=window), fill=fill)
+    plan = region_window(ctx, op.window, lambda window: replace(op, window=window), fill=fill)
+    if isinstance(op, SumPool) and _varies(op, plan.axis, ctx):
+        return replace(plan, lowered=partial(_pulsed_mean, op))
+    return plan
 
 
 @PULSIFY_V1.rule(SumPool)
@@ -251,24 +257,39 @@ def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
         return along_tracked_axis(op, node, ctx)
     data = ctx.inputs[0]
     stream = ctx.stream(data)
+    if stream is not None and _varies(op, stream.axis, ctx):
+        return _pulsed_mean(op, ctx)
+    framed, out, window = stream_window(ctx, data, op.window, fill=FILL_ZERO)
+    return ctx.wire(replace(op, window=window), (framed,), out)
+
+
+def _varies(op: SumPool, axis: int, ctx: NodeContext) -> bool:
+    """Say whether the divisor is not the same for all windows of the stream axis."""
+    padding = op.window.padding[axis - 2]
+    pads = op.window.axis(axis - 2).fixed_pads(ctx.batch_input(0).shape[axis])
+    if not op.normalize or pads == (0, 0):
+        return False
+    return not op.count_include_pad or (isinstance(padding, Explicit) and padding.ceil)
+
+
+def _pulsed_mean(op: SumPool, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Wire the sum of the windows over the count of what is in them.
+
+    Raises:
+        Refused: counted padding in ceil mode on the stream axis.
+    """
+    data = ctx.inputs[0]
+    stream = ctx.stream(data)
     if stream is None:
         refuse_static(ctx)
     padding = op.window.padding[stream.axis - 2]
-    length = ctx.batch_input(0).shape[stream.axis]
-    before, after = op.window.axis(stream.axis - 2).fixed_pads(length)
-    rounds_up = isinstance(padding, Explicit) and padding.ceil
-    varies = op.normalize and (before, after) != (0, 0)
-    if varies and op.count_include_pad:
-        if isinstance(padding, Explicit) and rounds_up and (padding.before or padding.after):
-            ctx.refuse(
-                "counted padding in ceil mode on the stream axis: the last windows count padding "
-                "but not what hangs over it",
-                "set ceil_mode=0 or count_include_pad=0",
-            )
-        varies = rounds_up
+    if op.count_include_pad and isinstance(padding, Explicit) and (padding.before or padding.after):
+        ctx.refuse(
+            "counted padding in ceil mode on the stream axis: the last windows count padding "
+            "but not what hangs over it",
+            "set ceil_mode=0 or count_include_pad=0",
+        )
     framed, out, window = stream_window(ctx, data, op.window, fill=FILL_ZERO)
-    if not varies:
-        return ctx.wire(replace(op, window=window), (framed,), out)
     plain = SumPool(window, count_include_pad=op.count_include_pad, normalize=False)
     total = ctx.wire(plain, (framed,), out, suffix="sum")
     count = _stream_counts(op, ctx, stream)

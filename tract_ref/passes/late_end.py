@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
-from tract_ref.dim import Dim, TDim, evaluate, period
+from tract_ref.dim import Dim, TDim, evaluate, period, sym
+from tract_ref.runtime.inputs import least_length
+from tract_ref.stream.region import Ramp, count_of
 
-# Pulses looked at one by one when searching the worst end of stream; beyond, the search relies on
-# the length being quasi-affine: the rest is one period.
-_DENSE_PULSES = 4096
+# Pulses that are looked at one by one; where more would be, the closed form of the length is.
+_DENSE_PULSES = 512
 
 
 def most_ahead(
-    length: TDim, symbol: str, unit: int, per_turn: int, least: int, *, grows: bool
+    length: TDim,
+    symbol: str,
+    unit: int,
+    per_turn: int,
+    least: int,
+    *,
+    grows: bool,
+    inputs: Sequence[tuple[Dim, int]] = (),
 ) -> int:
     """Return how many raw frames may have come when a shorter length is still possible, less that.
 
-    max over k >= 0 of (k*q - L(max(k*P, least))), over the k for which the length can still change.
+    max over k >= 0 of (k*q - L(S_k)), over the k for which the length can still change; S_k is the
+    smallest stream length that k whole turns allow, k*P for an input of length S.
 
     Args:
         length: L, in frames of the wire.
@@ -25,22 +35,94 @@ def most_ahead(
         per_turn: q, frames of the wire per turn.
         least: smallest stream length that the model admits.
         grows: the length has no end; otherwise it is constant from some stream length on.
+        inputs: length and frames per turn of every streaming input; none stands for S and P.
+
+    Raises:
+        Refused: the length is too long for a search and has no closed form.
     """
+    uneven = [(dim, frames) for dim, frames in inputs if dim is not sym(symbol)]
+
+    def shortest(turns: int) -> int:
+        found = turns * unit if len(uneven) < len(inputs) or not inputs else 0
+        ends = (least_length(dim, symbol, turns * frames) for dim, frames in uneven)
+        return max(found, least, *ends)
+
     cycle = period(length, symbol)
     # A stream length beyond which every min and max of `length` has made its choice.
-    settled = (_constants(length) + 1) * cycle
+    settled = max((_constants(length) + 1) * cycle, least)
+    first = settled // unit + 1 + _beyond(uneven, unit)
+    if first > _DENSE_PULSES:
+        return _by_ramps(length, symbol, per_turn, shortest, first if grows else None)
     last = None if grows else max(0, evaluate(length, {symbol: settled + (1 << 40)}))
-    first = settled // unit + 1
     worst = 0
-    for k in (
-        *range(min(first, _DENSE_PULSES)),
-        *range(first, first + cycle // math.gcd(cycle, unit) + 1),
-    ):
-        at = max(0, evaluate(length, {symbol: max(k * unit, least)}))
+    for k in range(first + cycle // math.gcd(cycle, unit) + 1):
+        at = max(0, evaluate(length, {symbol: shortest(k)}))
         if last is not None and at >= last:
             break
         worst = max(worst, k * per_turn - at)
     return worst
+
+
+def _beyond(uneven: Sequence[tuple[Dim, int]], unit: int) -> int:
+    """Return in how many turns the constant parts of inputs have come."""
+    return sum(_constants(dim) for dim, _ in uneven) // unit + bool(uneven)
+
+
+def _by_ramps(
+    length: TDim, symbol: str, per_turn: int, shortest: Callable[[int], int], settled: int | None
+) -> int:
+    """Return the same from the closed form of the length, whatever its constants.
+
+    k*q - ramp is linear along turns of one phase, so that of each clause, the greatest of some
+    ramps, it is concave: it grows up to its maximum, found by halving, and not after it.
+    """
+    clauses = count_of(length, symbol, 0).clauses
+    end = settled
+    if end is None:
+        total = max(0, evaluate(length, {symbol: 1 << 60}))
+        end = _first(lambda k: max(0, evaluate(length, {symbol: shortest(k)})) >= total)
+    worst = 0
+    for clause in clauses:
+        step = math.lcm(*(each.period for each in clause))
+        # Of a length without an end every phase has its maximum one period later at most.
+        beyond = end if settled is None else end + step
+        for phase in range(min(step, beyond)):
+            worst = max(worst, _peak(clause, per_turn, shortest, phase, step, beyond))
+    return worst
+
+
+def _peak(
+    clause: tuple[Ramp, ...],
+    per_turn: int,
+    shortest: Callable[[int], int],
+    phase: int,
+    step: int,
+    end: int,
+) -> int:
+    """Return the maximum of k*q less a clause over k = phase, phase + step, ... before `end`."""
+
+    def ahead(number: int) -> int:
+        k = phase + number * step
+        at = shortest(k)
+        return k * per_turn - max(0, *(each.at(at) for each in clause))
+
+    last = (end - 1 - phase) // step
+    return ahead(_first(lambda n: n >= last or ahead(n + 1) <= ahead(n)))
+
+
+def _first(holds: Callable[[int], bool]) -> int:
+    """Return the first number for which a condition holds that never ceases to."""
+    high = 1
+    while not holds(high):
+        high *= 2
+    low = 0 if high == 1 else high // 2
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def _constants(dim: Dim) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NoReturn
 
 import numpy as np
@@ -35,14 +36,18 @@ class PulseContext:
         batch: the batch model, decluttered.
         pulse: source frames per turn.
         symbol: the stream symbol.
+        stage: the pass, for messages.
     """
 
-    def __init__(self, batch: Model, pulse: Pulse, symbol: str) -> None:
+    def __init__(self, batch: Model, pulse: Pulse, symbol: str, stage: str = STAGE) -> None:
         self.batch = batch
         self.pulse = pulse
         self.symbol = symbol
+        self.stage = stage
         scope = batch.scope.asserting(f"{pulse.symbol}>=1") if pulse.symbol else batch.scope
         self.model = Model(scope)
+        # No stream is shorter than nothing.
+        self._lengths = batch.scope.asserting(f"{symbol}>=0")
         self.moved: dict[Outlet, Outlet] = {}
         self._streams: dict[Outlet, Linear] = {}
         self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
@@ -74,11 +79,18 @@ class PulseContext:
             if announced is None or announced != brought:
                 raise InternalError(
                     f"announces {announced} frames per turn, brings {brought}",
-                    stage=STAGE,
+                    stage=self.stage,
                     node=node.name,
                     op=node.op.name,
                 )
             self.moved[Outlet(node.id, slot)] = outlet
+
+    @cached_property
+    def _input_lengths(self) -> tuple[tuple[Dim, int], ...]:
+        """Length and frames per turn of every input that streams."""
+        facts = [self.batch.fact(outlet) for outlet in self.batch.inputs]
+        dims = [f.shape[axes[0]] for f in facts if len(axes := f.axes_with(self.symbol)) == 1]
+        return tuple((dim, int(slope(dim, self.symbol) * self.pulse.unit)) for dim in dims)
 
     # Rule side
 
@@ -114,7 +126,7 @@ class PulseContext:
         """Return how a wire streams; it must."""
         stream = self._streams.get(wire)
         if stream is None:
-            raise InternalError("a verb for streams is used on a static wire", stage=STAGE)
+            raise InternalError("a verb for streams is used on a static wire", stage=self.stage)
         return stream
 
     def frames(self, wire: Outlet) -> Dim:
@@ -124,7 +136,7 @@ class PulseContext:
             return dim
         dim = self.model.scope.simplify(dim)
         if symbols(dim) - {self.pulse.symbol}:
-            raise InternalError(f"a turn brings {dim} frames", stage=STAGE)
+            raise InternalError(f"a turn brings {dim} frames", stage=self.stage)
         return dim
 
     def wire(
@@ -246,7 +258,7 @@ class PulseContext:
                     "source frame)",
                     "bring both branches to one rate",
                 )
-            if self.batch.scope.decide_equal(first.length, other.length) is not True:
+            if self._lengths.decide_equal(first.length, other.length) is not True:
                 self.refuse(
                     f"streams of lengths {first.length} and {other.length} frames meet, which are "
                     "not proved equal",
@@ -284,26 +296,22 @@ class PulseContext:
         if whole_parts(frames, stride) is None:
             self._refuse_stride(frames, stride, stream)
         late = self.late_end(wire) if after else 0
-        if late:
-            wire = self.delay(wire, late)
-            stream = self.streaming(wire)
-        d = stream.delay
+        d = stream.delay + late
         ahead = -((before + stride - 1 - field - d) // stride)
         out_delay = max(0, ahead)
         kept = stride * out_delay + before - d
         overlap = max(0, field + 1 - stride)
         # field + 1 < stride leaves gaps: nothing overlaps, and the first window of a turn may start
         # inside it (kept < 0).
-        if kept >= 0:
-            wire = self.delay(wire, kept - overlap, overlap=overlap)
-            begin = d + kept
-        else:
-            begin, overlap = d, 0
-        if before or after:
+        if kept < 0:
+            overlap = 0
+        wire = self.delay(wire, late + max(0, kept) - overlap, overlap=overlap)
+        begin = d + max(0, kept)
+        if before > 0 or after:
             value = self._fill(self.fact(wire), fill)
             wire = self.pad(
                 wire,
-                before=before,
+                before=max(0, before),
                 after=after,
                 mode="constant",
                 value=value,
@@ -349,11 +357,10 @@ class PulseContext:
         # where g*stride <= field - before.
         beyond = max(0, (field - after) // stride)
         late = self.late_end(wire) if beyond else 0
-        wire = self.delay(wire, late)
-        stream = self.streaming(wire)
+        stream = replace(self.streaming(wire), delay=self.streaming(wire).delay + late)
         history = field // stride
         ahead = max(0, (field - before) // stride)
-        framed = self.delay(wire, 0, overlap=history)
+        framed = self.delay(wire, late, overlap=history)
         if ahead or beyond:
             framed = self.pad(
                 framed,
@@ -405,7 +412,15 @@ class PulseContext:
                 "crop or pad the stream by a fixed number of frames",
             )
         grows, per_turn = growth != 0, int(stream.rate * self.pulse.unit)
-        ahead = most_ahead(length, self.symbol, self.pulse.unit, per_turn, least, grows=grows)
+        ahead = most_ahead(
+            length,
+            self.symbol,
+            self.pulse.unit,
+            per_turn,
+            least,
+            grows=grows,
+            inputs=self._input_lengths,
+        )
         return max(0, ahead - stream.delay)
 
     def pad(
@@ -434,7 +449,8 @@ class PulseContext:
 
     def refuse(self, reason: str, remedy: str) -> NoReturn:
         """Decline the node."""
-        raise Refused(reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy)
+        node = self.node
+        raise Refused(reason, stage=self.stage, node=node.name, op=node.op.name, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class RegionContext:
         self.plans: dict[int, RegionPlan] = {}
         self.streams: dict[Outlet, Linear] = {}
         self._node: Node | None = None
+        # No stream is shorter than nothing.
+        self._lengths = batch.scope.asserting(f"{symbol}>=0")
 
     def judge(self, node: Node) -> None:
         """Ask a node's rule what it needs.
@@ -112,7 +114,7 @@ class RegionContext:
                     "source frame)",
                     "bring both branches to one rate",
                 )
-            if self.batch.scope.decide_equal(first.length, other.length) is not True:
+            if self._lengths.decide_equal(first.length, other.length) is not True:
                 self.refuse(
                     f"streams of lengths {first.length} and {other.length} frames meet, which are "
                     "not proved equal",
@@ -201,7 +203,7 @@ def increments(model: Model, *, symbol: str | None = None) -> Increments:
             and a remedy.
         InvalidModel: there is not one stream symbol.
     """
-    name = stream_symbol(model, symbol)
+    name = stream_symbol(model, symbol, stage=STAGE)
     batch = before_pulsify(declutter(model))
     context = RegionContext(batch, name)
     for node in batch.order():

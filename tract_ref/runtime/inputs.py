@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from bisect import bisect_left
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from tract_ref.dim import Scope
+from tract_ref.dim import Dim, Scope, evaluate, sym
 from tract_ref.errors import EvalError, InternalError, MalformedFile
 from tract_ref.ir.fact import Fact, Tensor
 
@@ -51,6 +52,48 @@ def require_mapping(inputs: object) -> None:
     if not isinstance(inputs, Mapping):
         kind = type(inputs).__name__
         raise EvalError(f"the inputs are a {kind}, not arrays by name", remedy="feed {name: array}")
+
+
+def least_length(length: Dim, symbol: str, frames: int) -> int:
+    """Return the smallest stream length that gives an input at least so many frames.
+
+    Args:
+        length: length of the input, which grows with the stream.
+        symbol: the stream symbol.
+        frames: frames of the input that have come.
+    """
+    if length is sym(symbol):
+        return frames
+    high = max(1, frames)
+    while evaluate(length, {symbol: high}) < frames:
+        high *= 2
+    return bisect_left(range(high), frames, key=lambda s: evaluate(length, {symbol: s}))
+
+
+def stream_length(inputs: Mapping[str, tuple[Dim, int]], symbol: str) -> int:
+    """Return the stream length that inputs have ended at, the smallest one of several.
+
+    Args:
+        inputs: length and number of frames, by name; other symbols are set.
+        symbol: the stream symbol.
+
+    Raises:
+        EvalError: an input has a number of frames that no length gives, or two inputs ended at
+            different times.
+    """
+    found: dict[str, range] = {}
+    for name, (length, frames) in inputs.items():
+        first = least_length(length, symbol, frames)
+        if evaluate(length, {symbol: first}) != frames:
+            raise EvalError(
+                f"input {name!r} ended after {frames} frames, which is not a length {length}"
+            )
+        found[name] = range(first, least_length(length, symbol, frames + 1))
+    total = max(lengths.start for lengths in found.values())
+    if any(total not in lengths for lengths in found.values()):
+        ends = {name: lengths.start for name, lengths in found.items()}
+        raise EvalError(f"streaming inputs ended at different times: {ends}")
+    return total
 
 
 def write_state(path: Path, signature: str, arrays: Mapping[str, Tensor]) -> None:

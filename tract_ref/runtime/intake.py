@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tract_ref.approx import filler
-from tract_ref.dim import solve_for, substitute, symbols
+from tract_ref.dim import evaluate, substitute, symbols
 from tract_ref.errors import EvalError
 from tract_ref.ir.fact import Fact, Tensor
-from tract_ref.runtime.inputs import require_array, require_mapping
+from tract_ref.runtime.inputs import (
+    least_length,
+    require_array,
+    require_mapping,
+    stream_length,
+)
 
 if TYPE_CHECKING:
     from tract_ref.runtime.plan import PulseShape
@@ -37,6 +42,12 @@ class Intake:
         self._layout = layout
         self._sizes = sizes
         self._axes = dict(zip(facts, layout.input_axes, strict=True))
+        # Per streaming input, its length and the frames of one pulse.
+        self._lengths = {
+            name: (substitute(length, sizes), self._shape(name, 1)[axis])
+            for (name, axis), length in zip(self._axes.items(), layout.input_lengths, strict=True)
+            if axis >= 0
+        }
         self.pending: dict[str, Tensor] = {}
         self.static: dict[str, Tensor] = {}
 
@@ -111,17 +122,53 @@ class Intake:
         return held.shape[axis] if held is not None else 0
 
     def received(self, fed: int) -> int:
-        """Return the source frames that have arrived for certain, from the slowest input.
+        """Return the smallest stream length with the frames that have come.
+
+        Of an input of length S + 2, three frames say that S is at least 1.
 
         Args:
             fed: source frames of the turns so far.
         """
-        counts: list[int] = []
-        for name, axis in self._streaming:
-            unit = self._shape(name, 1)[axis]
-            frames = fed // self._layout.pulse * unit + self._held(name, axis)
-            counts.append(frames * self._layout.pulse // unit)
-        return min(counts, default=0)
+        return self._least(self._counts(fed))
+
+    def fed(self, fed: int) -> int:
+        """Return the smallest stream length with the frames of the turns so far, all of them real.
+
+        Args:
+            fed: source frames of those turns.
+        """
+        turns = fed // self._layout.pulse
+        return self._least({name: turns * unit for name, (_, unit) in self._lengths.items()})
+
+    def _least(self, counts: Mapping[str, int]) -> int:
+        symbol = self._layout.symbol
+        return max(
+            least_length(length, symbol, counts[name])
+            for name, (length, _) in self._lengths.items()
+            # An input whose length has a symbol that is not set says nothing.
+            if not symbols(length) - {symbol}
+        )
+
+    def _counts(self, fed: int) -> dict[str, int]:
+        """Return the frames of every streaming input, those that wait included."""
+        turns = fed // self._layout.pulse
+        return {
+            name: turns * unit + self._held(name, self._axes[name])
+            for name, (_, unit) in self._lengths.items()
+        }
+
+    def is_complete(self, turns: int, total: int) -> bool:
+        """Say whether the first `turns` turns of a stream bring only frames that exist.
+
+        Args:
+            turns: how many pulses.
+            total: length of the stream.
+        """
+        symbol = self._layout.symbol
+        return all(
+            turns * unit <= evaluate(length, {symbol: total})
+            for length, unit in self._lengths.values()
+        )
 
     def ready_units(self) -> int:
         """Return how many pulses the next turn can take: all that wait, or one if it is fixed."""
@@ -162,20 +209,13 @@ class Intake:
         Raises:
             EvalError: they make none, or streaming inputs got unequal lengths.
         """
-        totals: dict[str, int] = {}
-        layout = self._layout
-        for (name, axis), length in zip(self._axes.items(), layout.input_lengths, strict=True):
-            if axis < 0:
-                continue
-            turns = fed // layout.pulse
-            frames = self._held(name, axis) + turns * self._shape(name, 1)[axis]
-            length = substitute(length, self._sizes)
-            solved = solve_for(layout.symbol, length, frames)
-            if not isinstance(solved, int) or symbols(length) - {layout.symbol}:
+        symbol, counts = self._layout.symbol, self._counts(fed)
+        for name, (length, _) in self._lengths.items():
+            if symbols(length) - {symbol}:
                 raise EvalError(
-                    f"input {name!r} ended after {frames} frames, which is not a length {length}"
+                    f"input {name!r} ended after {counts[name]} frames, which is not a length "
+                    f"{length}",
+                    remedy="set its symbols",
                 )
-            totals[name] = solved
-        if len(set(totals.values())) > 1:
-            raise EvalError(f"streaming inputs ended at different times: {totals}")
-        return next(iter(totals.values()))
+        counted = {name: (length, counts[name]) for name, (length, _) in self._lengths.items()}
+        return stream_length(counted, symbol)

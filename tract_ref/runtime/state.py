@@ -162,8 +162,8 @@ class Session:
         """Source frames that this turn may rely on: none of them is filler until S is bound."""
         if layout is None:
             return 0
-        fed = 0 if layout.symbol in self.symbols else self._fed
-        return max(self.received, fed, self._smallest(layout))
+        certain = 0 if layout.symbol in self.symbols else self._waiting().fed(self._fed)
+        return max(self.received, certain, self._smallest(layout))
 
     # Chunks of any size
 
@@ -227,12 +227,12 @@ class Session:
         """
         layout = self._layout()
         intake = self._take(inputs)
+        # All of it is at hand, but turn by turn.
+        self.received = 0
         for turn in range(turns):
-            if (turn + 1) * layout.pulse > total:
+            if not intake.is_complete(turn + 1, total):
                 self.symbols[layout.symbol] = total
                 self.received = total
-            else:
-                self.received = (turn + 1) * layout.pulse
             yield from self.turn(intake.next_turn()).items()
 
     def _layout(self) -> PulseShape:

@@ -38,11 +38,11 @@ def elementwise(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
 
     Inputs of smaller delay are delayed. A constant must not extend along the stream axis.
     """
-    axis = _require_elementwise(ctx)
+    _require_elementwise(ctx)
     wires, stream = ctx.sync(ctx.inputs)
     if stream is None:
         ctx.refuse(*NOTHING_STREAMS)
-    return ctx.wire(op, wires, replace(stream, length=ctx.batch_output().shape[axis]))
+    return ctx.wire(op, wires, stream)
 
 
 def region_elementwise(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
@@ -54,8 +54,7 @@ def region_elementwise(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:
 def pointwise(op: Op, ctx: RegionContext, out: Linear) -> RegionPlan:
     """Return the plan of an op that treats every frame alone, on a stream axis of its own."""
     inputs = tuple(POINTWISE if ctx.stream(wire) is not None else None for wire in ctx.inputs)
-    length = ctx.batch_output().shape[out.axis]
-    return RegionPlan(out.axis, length, out.rate, inputs, whole(op))
+    return RegionPlan(out.axis, out.length, out.rate, inputs, whole(op))
 
 
 def _require_elementwise(ctx: NodeContext) -> int:
@@ -90,8 +89,7 @@ def along_tracked_axis(op: Op, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     wires, stream = ctx.sync(ctx.inputs)
     if stream is None:
         ctx.refuse(*NOTHING_STREAMS)
-    length = ctx.batch_output().shape[axis]
-    return ctx.wire(op, wires, Linear(axis, length, stream.delay, stream.rate))
+    return ctx.wire(op, wires, replace(stream, axis=axis))
 
 
 def region_along_tracked_axis(op: Op, node: Node, ctx: RegionContext) -> RegionPlan:

@@ -15,6 +15,7 @@ import numpy as np
 from tract_ref import Plan
 from tract_ref.approx import Array, compare
 from tract_ref.dim import Dim, evaluate
+from tract_ref.runtime.inputs import least_length
 from tract_ref_suites.checks.failure import CheckFailure, require
 from tract_ref_suites.checks.subject import Subject, stream_axes
 from tract_ref_suites.checks.turns import output_frames
@@ -139,7 +140,11 @@ def _continuations(
     """Yield streams that begin with the first `seen` source frames of `base`."""
     for mood in _MOODS:
         yield length, _varied(subject, base, length, seen, mood)
-    for other in sorted({seen, seen + 1, seen + pulse}):
+    dims = [
+        subject.plan.input_facts[name].shape[a] for name, a in stream_axes(subject.model).items()
+    ]
+    least = max(least_length(dim, SYMBOL, _frames_of(dim, seen)) for dim in dims)
+    for other in sorted({least, seen, seen + 1, seen + pulse}):
         if other == subject.admitted(other) and other != length:
             yield other, _varied(subject, base, other, seen, "drawn")
 

@@ -1,8 +1,8 @@
 """Raw turns of a pulsified model, driven by hand: the contract of streaming, without `push`.
 
 One turn feeds one pulse; what is missing of the last pulse, and every pulse after it, is filler.
-The stream symbol is bound at the first turn (`known`) or at the first turn whose pulse is not
-complete, an entirely empty one when the pulse divides the length (`late`).
+The stream symbol is bound at the first turn (`known`) or at the first turn that some input does not
+fill, an entirely empty one when the pulse divides the length (`late`).
 """
 
 from __future__ import annotations
@@ -129,13 +129,24 @@ def _turns(plan: Plan, length: int, rows: list[tuple[str, int, int, int, int]]) 
         for _, axis, delay, frames, per_turn in rows
         if axis >= 0
     ]
-    return max(length // layout_of(plan).pulse + 1, *flush, 1)
+    return max(first_incomplete(plan, length) + 1, *flush, 1)
+
+
+def first_incomplete(plan: Plan, length: int) -> int:
+    """Return the number of the first turn that an input does not fill, from 0 on."""
+    layout = layout_of(plan)
+    rows = zip(plan.input_facts.values(), layout.input_axes, layout.input_lengths, strict=True)
+    return min(
+        evaluate(dim, {layout.symbol: length}) // fact.concrete_shape(layout.chunk_of(1))[axis]
+        for fact, axis, dim in rows
+        if axis >= 0
+    )
 
 
 def announce(session: Session, length: int, turn: int, end: End) -> None:
     """Bind the stream symbol when this turn may know it."""
     layout = layout_of(session.plan)
-    if end == "known" or (turn + 1) * layout.pulse > length:
+    if end == "known" or turn >= first_incomplete(session.plan, length):
         session.symbols[layout.symbol] = length
 
 
