@@ -18,13 +18,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tract_ref.dim import Dim, evaluate, solve_for, substitute, symbols
+from tract_ref.dim import Dim, evaluate, substitute
 from tract_ref.errors import EvalError, InternalError, TractRefError
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.runtime.frame import evaluate_node
-from tract_ref.runtime.inputs import broken_assertion, require_array, require_mapping
+from tract_ref.runtime.inputs import (
+    broken_assertion,
+    least_length,
+    require_array,
+    require_mapping,
+    stream_length,
+)
 from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 
 _FAR = 1 << 60
@@ -103,7 +109,7 @@ class _Memory:
         static: values of the others.
         states: of ops, by node and place among the ops of its increments.
         given: frames given out, per output.
-        received: source frames received, of the slowest input.
+        received: smallest stream length with the frames received.
         finished: the stream has ended.
     """
 
@@ -150,7 +156,7 @@ class IncrementSession:
 
     @property
     def received(self) -> int:
-        """Source frames received so far, of the slowest input."""
+        """Smallest stream length with the frames received so far."""
         return self._memory.received
 
     @property
@@ -189,7 +195,7 @@ class IncrementSession:
         if self._memory.finished:
             raise EvalError("push after finish", remedy="start a new session")
         self._take(inputs)
-        self._memory.received = self._least_received()
+        self._memory.received = self._least_length()
         return self._advance()
 
     def finish(self) -> dict[str, Tensor]:
@@ -203,7 +209,7 @@ class IncrementSession:
         if memory.finished:
             raise EvalError("finish after finish", remedy="start a new session")
         self._require_static({})
-        total = self._total()
+        total = stream_length(self._lengths(), symbol)
         scope = self.program.model.scope
         if scope.holds({**memory.symbols, symbol: total}) is False:
             raise broken_assertion(scope, {symbol: total})
@@ -264,32 +270,21 @@ class IncrementSession:
             if plan is None and name not in inputs and wire not in self._memory.static:
                 raise EvalError(f"input {name!r} is missing", remedy="feed it at the first push")
 
-    def _least_received(self) -> int:
-        counts = [
-            self._memory.wires[wire].count * plan.rate.denominator // plan.rate.numerator
-            for _, wire, plan in self._sources()
-            if plan is not None
-        ]
-        return min(counts)
-
-    def _total(self) -> int:
-        """Return the stream length that the frames of every input make."""
-        totals: dict[str, int] = {}
+    def _lengths(self) -> dict[str, tuple[Dim, int]]:
+        """Return length and frames so far of every input that streams."""
         memory, symbol = self._memory, self.program.symbol
         known = {k: v for k, v in memory.symbols.items() if k != symbol}
-        for name, wire, plan in self._sources():
-            if plan is None:
-                continue
-            frames, length = memory.wires[wire].count, substitute(plan.length, known)
-            solved = solve_for(symbol, length, frames)
-            if not isinstance(solved, int) or symbols(length) - {symbol}:
-                raise EvalError(
-                    f"input {name!r} ended after {frames} frames, which is not a length {length}"
-                )
-            totals[name] = solved
-        if len(set(totals.values())) > 1:
-            raise EvalError(f"streaming inputs ended at different times: {totals}")
-        return next(iter(totals.values()))
+        return {
+            name: (substitute(plan.length, known), memory.wires[wire].count)
+            for name, wire, plan in self._sources()
+            if plan is not None
+        }
+
+    def _least_length(self) -> int:
+        """Return the smallest stream length with the frames that have come."""
+        symbol = self.program.symbol
+        lengths = self._lengths().values()
+        return max(least_length(length, symbol, frames) for length, frames in lengths)
 
     # Evaluation
 
