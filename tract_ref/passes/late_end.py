@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from tract_ref.dim import Dim, TDim, evaluate, period, sym
 from tract_ref.runtime.inputs import least_length
-from tract_ref.stream.region import Ramp, count_of
+from tract_ref.stream.region import SOURCE, Count, Ramp, count_of
 
 # Pulses that are looked at one by one; where more would be, the closed form of the length is.
 _DENSE_PULSES = 512
@@ -76,7 +76,7 @@ def _by_ramps(
     k*q - ramp is linear along turns of one phase, so that of each clause, the greatest of some
     ramps, it is concave: it grows up to its maximum, found by halving, and not after it.
     """
-    clauses = count_of(length, symbol, 0).clauses
+    clauses = count_of(length, symbol, Count.of(SOURCE)).clauses
     end = settled
     if end is None:
         total = max(0, evaluate(length, {symbol: 1 << 60}))

@@ -21,7 +21,7 @@ from tract_ref.passes.pulsify_v1 import stream_symbol
 from tract_ref.runtime.increments import IncrementSession, Program
 from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.region import AxisRegion, joined_regions, source_region
+from tract_ref.stream.region import AxisRegion, joined_regions, slow_count, source_region
 from tract_ref.stream.tables import REGION_V2
 
 STAGE = "pulsify v2"
@@ -169,6 +169,9 @@ class Increments:
             Refused: a length is no minimum or maximum of quasi-affine terms; phases never recur.
         """
         least = self.batch.scope.smallest(self.symbol)
+        plans = [self.plans[wire.node] for wire in self.batch.inputs if wire.node in self.plans]
+        lengths = [(plan.length, plan.rate) for plan in plans]
+        slow = slow_count(lengths, self.symbol, least)
         found: dict[Outlet, AxisRegion] = {}
         for node in self.batch.order():
             plan = self.plans.get(node.id)
@@ -183,7 +186,7 @@ class Increments:
                     if reach is not None
                 ]
                 try:
-                    region = joined_regions(parts, plan.length, self.symbol, least, end)
+                    region = joined_regions(parts, plan.length, self.symbol, slow, end)
                 except TractRefError as error:
                     raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
             for slot in range(len(node.outputs)):

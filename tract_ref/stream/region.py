@@ -22,6 +22,7 @@ from math import lcm
 from tract_ref.dim import Dim, TDim, evaluate
 from tract_ref.dim.tdim import Atom
 from tract_ref.errors import Refused
+from tract_ref.runtime.inputs import least_length
 from tract_ref.runtime.reach import Reach
 
 LARGEST_PERIOD = 1 << 16
@@ -226,13 +227,13 @@ def _is_above(clause: tuple[Ramp, ...], other: tuple[Ramp, ...]) -> bool:
     return all(any(mine.covers(each) for mine in clause) for each in other)
 
 
-def count_of(length: Dim, symbol: str, least: int) -> Count:
-    """Return a length as a count, the stream symbol being max(s, least).
+def count_of(length: Dim, symbol: str, slow: Count) -> Count:
+    """Return a length as a count.
 
     Args:
         length: affine, floored, min and max terms of the stream symbol.
         symbol: the stream symbol.
-        least: the smallest length of the stream.
+        slow: what stands for it.
 
     Raises:
         Refused: the length is of another form, or another symbol of it is not set.
@@ -243,14 +244,14 @@ def count_of(length: Dim, symbol: str, least: int) -> Count:
     for monomial, coefficient in length.terms:
         if len(monomial) != 1:
             raise _not_quasi_affine(length)
-        total = total.plus(_of_atom(monomial[0], symbol, least, length).times(coefficient))
+        total = total.plus(_of_atom(monomial[0], symbol, slow, length).times(coefficient))
     return total
 
 
-def _of_atom(atom: Atom, symbol: str, least: int, whole: Dim) -> Count:
+def _of_atom(atom: Atom, symbol: str, slow: Count, whole: Dim) -> Count:
     if atom.kind == "symbol" and atom.name == symbol:
-        return Count.of(SOURCE, Ramp(0, (least,)))
-    pieces = [count_of(piece, symbol, least) for piece in atom.pieces]
+        return slow
+    pieces = [count_of(piece, symbol, slow) for piece in atom.pieces]
     if atom.kind == "floor":
         return pieces[0].mapped(lambda each: each.through(atom.divisor, 1, 0))
     if atom.kind == "max":
@@ -354,24 +355,49 @@ def source_region(rate: Fraction, end: int | None, length: Dim, symbol: str) -> 
     return AxisRegion(((0, count), (end, total)) if end else ((0, total),), end)
 
 
+def slow_count(inputs: Iterable[tuple[Dim, Fraction]], symbol: str, least: int) -> Count:
+    """Return the smallest stream length that is possible after s source frames.
+
+    Of an input of length S + 2, s frames say that S is at least s - 2; of one of length S/2, n
+    frames say that it is at least 2*n.
+
+    Args:
+        inputs: length of every input, and its frames per source frame.
+        symbol: the stream symbol.
+        least: what is asserted.
+    """
+    ramps = [Ramp(0, (least,))]
+    for length, rate in inputs:
+        period = rate.denominator
+        # Far from where a length is clamped at 0.
+        far = period << 40
+        frames = ((far + s) * rate.numerator // period for s in range(period))
+        ramps.append(ramp(period, (least_length(length, symbol, n) - far for n in frames)))
+    return Count.of(*ramps)
+
+
 def joined_regions(
-    parts: Iterable[tuple[AxisRegion, Reach]], length: Dim, symbol: str, least: int, end: int | None
+    parts: Iterable[tuple[AxisRegion, Reach]],
+    length: Dim,
+    symbol: str,
+    slow: Count,
+    end: int | None,
 ) -> AxisRegion:
     """Return the region of what an op makes, from those of the inputs that stream.
 
     out(s) = min(L(slow), count through reach of every input that is not complete)
-    slow   = the stream length where it is known, else max(s, least)
+    slow   = the stream length where it is known, else the smallest one that is possible
 
     Args:
         parts: region of each input, and what an output frame reads of it.
         length: L, batch length of the output.
         symbol: the stream symbol.
-        least: the smallest stream length that is possible.
+        slow: the smallest stream length that is possible after s source frames.
         end: the stream length where it is known.
     """
     given = list(parts)
     if end is None:
-        cap, settled, total = _certain(length, symbol, least)
+        cap, settled, total = _certain(length, symbol, slow)
     else:
         total = max(0, evaluate(length, {symbol: end}))
         cap, settled = Count.constant(total), 0
@@ -404,9 +430,9 @@ def joined_regions(
     return AxisRegion((*kept, (complete, Count.constant(total))), complete)
 
 
-def _certain(length: Dim, symbol: str, least: int) -> tuple[Count, int | None, int]:
+def _certain(length: Dim, symbol: str, slow: Count) -> tuple[Count, int | None, int]:
     """Return a length as a count; from when on it cannot change, if ever; what it is then."""
-    cap = _without_falls(count_of(length, symbol, least).greatest(Count.constant(0)))
+    cap = _without_falls(count_of(length, symbol, slow).greatest(Count.constant(0)))
     if not isinstance(length, TDim):
         return cap, 0, max(0, length)
     # A clause without a growing ramp bounds the length for all times.
