@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tract_ref.loading import load, save
     from tract_ref.passes.declutter import declutter
-    from tract_ref.passes.pulsify_v1 import Pulsed, pulsify
+    from tract_ref.passes.pulsify import pulsify
+    from tract_ref.passes.pulsify_v1 import Pulsed
     from tract_ref.passes.set_symbols import set_symbols, stream_axis
     from tract_ref.runtime.plan import Plan
     from tract_ref.runtime.state import Session
@@ -23,7 +24,7 @@ _HOME = {
     "save": "loading",
     "declutter": "passes.declutter",
     "Pulsed": "passes.pulsify_v1",
-    "pulsify": "passes.pulsify_v1",
+    "pulsify": "passes.pulsify",
     "set_symbols": "passes.set_symbols",
     "stream_axis": "passes.set_symbols",
     "Plan": "runtime.plan",

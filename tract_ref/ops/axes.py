@@ -31,7 +31,7 @@ from tract_ref.ir.pulse import whole_parts
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import contradicts, require_axis, reshape_groups, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.runtime.reach import Increment, Reach, RegionPlan
+from tract_ref.runtime.reach import FixedTurn, Increment, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
@@ -314,16 +314,21 @@ def region_reshape(op: Reshape, node: Node, ctx: RegionContext) -> RegionPlan:
     stream, place, target, inner, made = regrouped
     axis = op.at + target
 
+    def shapes(read: Dim, frames: Dim) -> tuple[tuple[Dim, ...], tuple[Dim, ...]]:
+        before = (*op.before[:place], read, *op.before[place + 1 :])
+        return before, (*op.after[:target], frames, *op.after[target + 1 :])
+
     def main(increment: Increment) -> tuple[Op, ...]:
         first, stop = increment.windows[0]
-        before = (*op.before[:place], stop - first, *op.before[place + 1 :])
-        after = (*op.after[:target], increment.frames, *op.after[target + 1 :])
         skip = made * increment.start - inner * first
-        return (Regroup(op.at, before, after, skip),)
+        return (Regroup(op.at, *shapes(stop - first, increment.frames), skip),)
+
+    def of_turn(turn: FixedTurn) -> Op:
+        return Reshape(op.at, *shapes(turn.read, turn.frames))
 
     length, rate = ctx.batch_output().shape[axis], stream.rate * Fraction(inner, made)
     reach = Reach(scale=made, per=inner, high=made - 1)
-    return RegionPlan(axis, length, rate, (reach,), main)
+    return RegionPlan(axis, length, rate, (reach,), main, turn=of_turn)
 
 
 def _regrouped(op: Reshape, ctx: NodeContext) -> tuple[Linear, int, int, int, int] | None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, cast
 
 import numpy as np
 
 from tract_ref.calls import of_one_type
 from tract_ref.dim import Dim, TDim
-from tract_ref.errors import InvalidModel
+from tract_ref.errors import InternalError, InvalidModel
 from tract_ref.ir.annotate import joined
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import Fact, Tensor
@@ -270,9 +271,15 @@ def pulsify_concat(op: Concat, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
         Refused: a stream that is joined to another one has no fixed length, or has another rate; a
             static input of unknown size.
     """
+    _, stream = _joined_streams(op, ctx)
+    return along_tracked_axis(op, node, ctx) if stream is None else _pulsed_concat(op, ctx)
+
+
+def _pulsed_concat(op: Concat, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Wire the frames around the last stream that is joined."""
     streams, stream = _joined_streams(op, ctx)
     if stream is None:
-        return along_tracked_axis(op, node, ctx)
+        raise InternalError("the streams are joined on another axis")
     slot = streams[-1]
     wire = ctx.inputs[slot]
     sizes = _fixed_sizes(ctx, op.axis, slot)
@@ -332,7 +339,8 @@ def region_concat(op: Concat, node: Node, ctx: RegionContext) -> RegionPlan:
         return (ConcatCut(op.axis, tuple(cuts)),)
 
     length = ctx.batch_output().shape[op.axis]
-    return RegionPlan(op.axis, length, stream.rate, inputs, main)
+    lowered = partial(_pulsed_concat, op)
+    return RegionPlan(op.axis, length, stream.rate, inputs, main, lowered=lowered)
 
 
 def _joined_streams(op: Concat, ctx: NodeContext) -> tuple[list[int], Linear | None]:

@@ -22,7 +22,7 @@ from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.runtime.reach import RegionPlan
+from tract_ref.runtime.reach import FixedTurn, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
@@ -203,7 +203,13 @@ def region_cumsum(op: CumSum, node: Node, ctx: RegionContext) -> RegionPlan:
     stream = _summed(op, ctx)
     if stream is None:
         return region_along_tracked_axis(op, node, ctx)
-    return pointwise(RunningSum(op.axis, op.exclusive, 0), ctx, stream)
+    total = RunningSum(op.axis, op.exclusive, 0)
+    plan = pointwise(total, ctx, stream)
+
+    def of_turn(turn: FixedTurn) -> RunningSum:
+        return replace(total, begin=turn.delay)
+
+    return replace(plan, turn=of_turn)
 
 
 def _summed(op: CumSum, ctx: NodeContext) -> Linear | None:

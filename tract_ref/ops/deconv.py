@@ -28,6 +28,7 @@ from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream.roi_moves import Region, spread
 from tract_ref.stream.shared import along_tracked_axis, region_along_tracked_axis, weighted
 from tract_ref.stream.tables import (
+    FILL_ZERO,
     INPUT_ROI,
     PULSIFY_V1,
     REGION_V2,
@@ -283,7 +284,8 @@ def region_deconv(op: Deconv, node: Node, ctx: RegionContext) -> RegionPlan:
     # In a gap between two frames the one before it is read, so that it has a place to start from;
     # so is the last one by what is added after it.
     low = min(before, before - field + stride - 1)
-    reach = Reach(per=stride, low=low, high=before, back=1)
+    beyond = max(0, (field - along.crops[1] + along.adjustment) // stride)
+    reach = Reach(per=stride, low=low, high=before, back=1, beyond=beyond)
 
     def main(made: Increment) -> tuple[Op, ...]:
         first, stop = made.windows[0]
@@ -295,7 +297,7 @@ def region_deconv(op: Deconv, node: Node, ctx: RegionContext) -> RegionPlan:
 
     inputs = (reach, *(None,) * (len(ctx.inputs) - 1))
     length = ctx.batch_output().shape[stream.axis]
-    return RegionPlan(stream.axis, length, stream.rate * stride, inputs, main)
+    return RegionPlan(stream.axis, length, stream.rate * stride, inputs, main, FILL_ZERO)
 
 
 def surplus_of(wanted: Dim, n: Dim, stride: int) -> int:

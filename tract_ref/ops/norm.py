@@ -24,7 +24,7 @@ from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.shapes import contradicts, shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.runtime.reach import RegionPlan
+from tract_ref.runtime.reach import FixedTurn, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
@@ -320,7 +320,13 @@ def region_running_norm(
     data = _recurrence(op, ctx)
     if data is None:
         return region_along_tracked_axis(replace(op, stateless=True), node, ctx)
-    return pointwise(replace(op, stateless=False), ctx, data)
+    running = replace(op, stateless=False)
+    plan = pointwise(running, ctx, data)
+
+    def of_turn(turn: FixedTurn) -> Op:
+        return replace(running, skip=op.skip + turn.delay)
+
+    return replace(plan, turn=of_turn)
 
 
 def _recurrence(op: ExpUnitNorm | ExpMeanNorm, ctx: NodeContext) -> Linear | None:

@@ -11,6 +11,7 @@ Source: spec/nnef.md 5 (`pad`), spec/pulse.md 2.13, 8.17, 8.18, 8.20 and 9.2; ON
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -335,19 +336,33 @@ def pulsify_pad(op: Pad, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     if stream is None:
         refuse_static(ctx)
     axis = stream.axis
-    before, after = op.pads[axis]
-    if not before and not after:
+    if not max(op.pads[axis]):
         return along_tracked_axis(op, node, ctx)
+    return _pulsed_pad(op, ctx)
+
+
+def _pulsed_pad(op: Pad, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    """Wire a pad of the stream axis, then that of the other axes."""
+    wire = ctx.inputs[0]
+    stream = ctx.stream(wire)
+    if stream is None:
+        refuse_static(ctx)
+    axis = stream.axis
+    before, after = op.pads[axis]
     late = ctx.late_end(wire) if after else 0
     why = LATE_END
     if op.mode == "constant" and before - stream.delay > late:
         late, why = before - stream.delay, f"makes room for {before} frames in front"
     wire = ctx.delay(wire, late, why=why)
     out = _pad_stream(op, ctx, wire, replace(stream, delay=stream.delay + late))
+    rest = _rest(op, axis)
+    return (out,) if rest is None else ctx.wire(rest, (out,), ctx.stream(out), suffix="static")
+
+
+def _rest(op: Pad, axis: int) -> Pad | None:
+    """Return the pad of the other axes, None when there is nothing to pad."""
     rest = tuple((0, 0) if i == axis else pair for i, pair in enumerate(op.pads))
-    if any(max(pair) for pair in rest):
-        return ctx.wire(replace(op, pads=rest), (out,), ctx.stream(out), suffix="static")
-    return (out,)
+    return replace(op, pads=rest) if any(max(pair) for pair in rest) else None
 
 
 def _pad_stream(op: Pad, ctx: PulsifyContext, wire: Outlet, stream: Linear) -> Outlet:
@@ -387,7 +402,7 @@ def region_pad(op: Pad, node: Node, ctx: RegionContext) -> RegionPlan:
         return region_along_tracked_axis(op, node, ctx)
     copied = {"constant": (0, 0), "edge": (1, 1), "reflect": (before + 1, after + 1)}[op.mode]
     front, back = copied[0] if before else 0, copied[1] if after else 0
-    reach = Reach(low=-before, high=-before, front=front, back=back)
+    reach = Reach(low=-before, high=-before, front=front, back=back, beyond=after)
 
     def main(made: Increment) -> tuple[Op, ...]:
         (first, stop), length = made.windows[0], made.lengths[0]
@@ -400,7 +415,12 @@ def region_pad(op: Pad, node: Node, ctx: RegionContext) -> RegionPlan:
         return replace(op, pads=pads), Crop(crops)
 
     length = ctx.batch_output().shape[axis]
-    return RegionPlan(axis, length, stream.rate, (reach,), main, op.mode)
+    if op.mode != "constant":
+        lowered = partial(_pulsed_pad, op)
+        return RegionPlan(axis, length, stream.rate, (reach,), main, lowered=lowered)
+    value = np.asarray(op.value, ctx.batch_input(0).dtype)
+    rest = _rest(op, axis)
+    return RegionPlan(axis, length, stream.rate, (reach,), main, value, turn=lambda _: rest)
 
 
 @REGION_V2.rule(Crop)

@@ -23,7 +23,7 @@ from tract_ref.ir.patch import ModelPatch
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.runtime.reach import Increment, RegionPlan
+from tract_ref.runtime.reach import FixedTurn, Increment, RegionPlan
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.shared import sees_everything
 from tract_ref.stream.tables import (
@@ -194,7 +194,10 @@ def region_range(op: Range, node: Node, ctx: RegionContext) -> RegionPlan:
         first = start + op.step * made.start
         return (Range(first, first + op.step * made.frames, op.step),)
 
-    return RegionPlan(0, op.length, rate, (), main)
+    def turn(turn: FixedTurn) -> PositionalRange:
+        return PositionalRange(start, op.step, turn.frames)
+
+    return RegionPlan(0, op.length, rate, (), main, turn=turn)
 
 
 def _counted_along(op: Range, ctx: NodeContext) -> tuple[int, Fraction]:

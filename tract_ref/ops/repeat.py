@@ -26,7 +26,7 @@ from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.ir.shapes import shape_text
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.runtime.reach import POINTWISE, Increment, RegionPlan
+from tract_ref.runtime.reach import POINTWISE, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
@@ -256,10 +256,17 @@ def region_broadcast(op: Broadcast, node: Node, ctx: RegionContext) -> RegionPla
     rate = stream.rate if stream is not None else _even_rate(op.shape[axis], ctx)
     reach = POINTWISE if stream is not None else None
 
-    def main(made: Increment) -> tuple[Op, ...]:
-        return (Broadcast((*op.shape[:axis], made.frames, *op.shape[axis + 1 :])),)
+    def of(frames: Dim) -> Broadcast:
+        return Broadcast((*op.shape[:axis], frames, *op.shape[axis + 1 :]))
 
-    return RegionPlan(axis, op.shape[axis], rate, (reach,), main)
+    return RegionPlan(
+        axis,
+        op.shape[axis],
+        rate,
+        (reach,),
+        lambda made: (of(made.frames),),
+        turn=lambda turn: of(turn.frames),
+    )
 
 
 def _broadcast_axis(op: Broadcast, ctx: NodeContext) -> tuple[int, Linear | None]:
@@ -315,12 +322,18 @@ def region_tile(op: Tile, node: Node, ctx: RegionContext) -> RegionPlan:
         return region_along_tracked_axis(op, node, ctx)
     axis, period = tiled
 
-    def main(made: Increment) -> tuple[Op, ...]:
-        others = (*op.multipliers[:axis], 1, *op.multipliers[axis + 1 :])
-        return Tile(others), Cycle(axis, made.start, made.frames)
+    def times(copies: Dim) -> Tile:
+        return Tile((*op.multipliers[:axis], copies, *op.multipliers[axis + 1 :]))
 
-    rate = _even_rate(op.multipliers[axis], ctx) * period
-    return RegionPlan(axis, ctx.batch_output().shape[axis], rate, (None,), main)
+    return RegionPlan(
+        axis,
+        ctx.batch_output().shape[axis],
+        _even_rate(op.multipliers[axis], ctx) * period,
+        (None,),
+        lambda made: (times(1), Cycle(axis, made.start, made.frames)),
+        turn=lambda turn: times(turn.frames // period),
+        unit=period,
+    )
 
 
 def _tiled_constant(op: Tile, ctx: NodeContext) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, Turn
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.runtime.reach import Increment, RegionPlan
+from tract_ref.runtime.reach import FixedTurn, Increment, RegionPlan
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.shared import (
     along_tracked_axis,
@@ -221,10 +221,14 @@ def region_resize(op: Resize, node: Node, ctx: RegionContext) -> RegionPlan:
         return plan
     before, after = op.sizes[: stream.axis], op.sizes[stream.axis + 1 :]
 
+    # The size of the stream axis is a length in batch, what is there here.
     def main(made: Increment) -> tuple[Op, ...]:
         return (replace(op, sizes=(*before, made.frames, *after)),)
 
-    return replace(plan, main=main)
+    def of_turn(turn: FixedTurn) -> Op:
+        return replace(op, sizes=(*before, turn.frames, *after))
+
+    return replace(plan, main=main, turn=of_turn)
 
 
 def _left_alone(op: Resize, ctx: NodeContext) -> Linear | None:

@@ -10,7 +10,7 @@ Source: spec/ir.md 6; spec/nnef.md 5.1; spec/pulse.md 2.11, 2.12, 8.4, 8.5, 9.2.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import cast
 
@@ -291,8 +291,15 @@ def region_slice(op: Slice, node: Node, ctx: RegionContext) -> RegionPlan:
     stream, start = ctx.stream(ctx.inputs[0]), _fixed_start(op, ctx)
     length = ctx.batch_output().shape[op.axis]
     if stream is None:
-        _, rate = _table(op, ctx)
-        return RegionPlan(op.axis, length, rate, (None,), lambda made: (_stretch(op, made),))
+        first, rate = _table(op, ctx)
+        return RegionPlan(
+            op.axis,
+            length,
+            rate,
+            (None,),
+            lambda made: (_stretch(op, made),),
+            turn=lambda turn: PositionalSlice(op.axis, first, turn.frames, length),
+        )
     if start is None:
         return region_along_tracked_axis(op, node, ctx)
     return RegionPlan(op.axis, length, stream.rate, (Reach(low=start, high=start),), None)
@@ -391,7 +398,14 @@ def region_downsample(op: Downsample, node: Node, ctx: RegionContext) -> RegionP
     reach = Reach(scale=op.stride, low=op.modulo, high=op.modulo)
     length = ctx.batch_output().shape[op.axis]
     kept = Downsample(op.axis, op.stride, 0)
-    return RegionPlan(op.axis, length, stream.rate / op.stride, (reach,), whole(kept))
+    return RegionPlan(
+        op.axis,
+        length,
+        stream.rate / op.stride,
+        (reach,),
+        whole(kept),
+        turn=lambda turn: replace(kept, modulo=turn.phase),
+    )
 
 
 def _forward(op: Downsample, ctx: NodeContext) -> Linear | None:

@@ -90,7 +90,14 @@ def region_source(op: Source, node: Node, ctx: RegionContext) -> RegionPlan | No
     if axis is None:
         return None
     dim = op.fact.shape[axis]
-    return RegionPlan(axis, dim, _affine_rate(dim, ctx), (), None)
+    return RegionPlan(
+        axis,
+        dim,
+        _affine_rate(dim, ctx),
+        (),
+        None,
+        turn=lambda turn: Source(op.fact.with_dim(axis, turn.frames)),
+    )
 
 
 def _source_axis(op: Source, ctx: NodeContext) -> int | None:

@@ -7,8 +7,9 @@ the canonical one of spec/pulse.md §9.2; `_Context` holds it once, for all ops.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -96,8 +97,13 @@ class Pulsed:
         return tuple(int(d) for d in self.model.properties["pulse.delay"])
 
 
-def stream_symbol(model: Model, wanted: str | None) -> str:
+def stream_symbol(model: Model, wanted: str | None, *, stage: str = STAGE) -> str:
     """Return the stream symbol: `wanted`, else the only symbol that the inputs mention.
+
+    Args:
+        model: a batch model.
+        wanted: the symbol that the user names.
+        stage: the pass, for messages.
 
     Raises:
         InvalidModel: no input mentions `wanted`; no candidate; two candidates.
@@ -108,7 +114,7 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
             known = ", ".join(found) or "none"
             raise InvalidModel(
                 f"no input has a dimension with {wanted!r} (symbols of the inputs: {known})",
-                stage=STAGE,
+                stage=stage,
                 remedy="name one of these, or make a fixed dimension the symbol with --axis",
             )
         return wanted
@@ -117,19 +123,17 @@ def stream_symbol(model: Model, wanted: str | None) -> str:
     if not found:
         raise InvalidModel(
             "no input has a symbolic dimension: nothing streams",
-            stage=STAGE,
+            stage=stage,
             remedy="make a dimension the stream symbol with --axis NAME=AXIS",
         )
     raise InvalidModel(
         f"two or more candidates for the stream symbol: {', '.join(found)}",
-        stage=STAGE,
+        stage=stage,
         remedy="choose one with --symbol, set the others with --set",
     )
 
 
-def pulsify(
-    model: Model, pulse: int | str | Dim, *, symbol: str | None = None, version: int = 1
-) -> Pulsed:
+def pulsify(model: Model, pulse: int | str | Dim, *, symbol: str | None = None) -> Pulsed:
     """Turn a batch model into one that takes `pulse` source frames per turn.
 
     Args:
@@ -137,7 +141,6 @@ def pulsify(
         pulse: source frames per turn; a symbol, as `P` or `2*P`, gives one translation for turns
             of any size that is a multiple of the factor.
         symbol: the stream symbol; by default the only symbol of the inputs.
-        version: the pulsifier; 1 is the only one.
 
     Returns:
         The pulsified model, decluttered, and where every batch wire went.
@@ -148,21 +151,35 @@ def pulsify(
         InvalidModel: the pulse is neither a positive integer nor a factor times a symbol that the
             model does not use, or there is not one stream symbol.
     """
-    if version != 1:
-        raise Refused(f"pulsifier version {version}", stage=STAGE, remedy="use version=1")
-    size = _read_pulse(pulse)
-    name = stream_symbol(model, symbol)
+    return translated(model, pulse, symbol, lambda context: partial(_translate, context))
+
+
+Translator = Callable[[PulseContext], Callable[[Node], None]]
+"""What, given the context of a model, translates one node after the other."""
+
+
+def translated(
+    model: Model,
+    pulse: int | str | Dim,
+    symbol: str | None,
+    translator: Translator,
+    *,
+    stage: str = STAGE,
+) -> Pulsed:
+    """Pulsify a model by one of the pulsifiers; arguments and errors as those of `pulsify`."""
+    size = _read_pulse(pulse, stage)
+    name = stream_symbol(model, symbol, stage=stage)
     batch = before_pulsify(declutter(model))
-    _require_free(size, batch)
-    return _finished(_translated(PulseContext(batch, size, name)), batch)
+    _require_free(size, batch, stage)
+    context = PulseContext(batch, size, name, stage)
+    return _finished(checked(stage)(_walked)(context, translator(context)), batch)
 
 
-@checked(STAGE)
-def _translated(context: PulseContext) -> PulseContext:
+def _walked(context: PulseContext, translate: Callable[[Node], None]) -> PulseContext:
     """Walk the batch model; the context's model is one turn of the stream then."""
     batch = context.batch
     for node in batch.order():
-        _translate(context, node)
+        translate(node)
     _require_streaming(context, batch)
     _properties(context, batch)
     return context
@@ -201,10 +218,10 @@ def refusals(
     Raises:
         InvalidModel: as `pulsify`.
     """
-    size = _read_pulse(pulse)
+    size = _read_pulse(pulse, STAGE)
     name = stream_symbol(model, symbol)
     batch = before_pulsify(declutter(model))
-    _require_free(size, batch)
+    _require_free(size, batch, STAGE)
     context = PulseContext(batch, size, name)
     found: dict[int, tuple[Refused | Inconclusive, tuple[DelayStep, ...]]] = {}
     blame: dict[int, set[int]] = {}
@@ -224,14 +241,14 @@ def refusals(
     )
 
 
-def _read_pulse(pulse: int | str | Dim) -> Pulse:
+def _read_pulse(pulse: int | str | Dim, stage: str) -> Pulse:
     try:
         return Pulse.read(pulse)
     except TractRefError as error:
-        raise error.at(stage=STAGE) from None
+        raise error.at(stage=stage) from None
 
 
-def _require_free(pulse: Pulse, batch: Model) -> None:
+def _require_free(pulse: Pulse, batch: Model, stage: str) -> None:
     """Require that the symbol of the pulse stands for nothing else."""
     if not pulse.symbol:
         return
@@ -239,7 +256,7 @@ def _require_free(pulse: Pulse, batch: Model) -> None:
     if pulse.symbol in batch.scope.symbols or any(f.mentions(pulse.symbol) for f in facts):
         raise InvalidModel(
             f"pulse={pulse}: {pulse.symbol} is a symbol of the model",
-            stage=STAGE,
+            stage=stage,
             remedy="call the pulse by another name",
         )
 
@@ -291,13 +308,14 @@ def _mentions(node: Node, symbol: str) -> bool:
 
 def _require_streaming(context: PulseContext, batch: Model) -> None:
     if not any(context.stream(context.moved[o]) is not None for o in batch.inputs):
-        raise Refused(f"no input streams on {context.symbol}", stage=STAGE, remedy="see --axis")
+        seen = f"no input streams on {context.symbol}"
+        raise Refused(seen, stage=context.stage, remedy="see --axis")
     for outlet in batch.outputs:
         if context.stream(context.moved[outlet]) is not None:
             return
     raise Refused(
         f"no output streams on {context.symbol}: all of them are constant from turn to turn",
-        stage=STAGE,
+        stage=context.stage,
         remedy="stream a model whose output follows its input",
     )
 

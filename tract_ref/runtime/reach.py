@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tract_ref.dim import Dim
+from tract_ref.ir.fact import Tensor
+from tract_ref.ir.model import Outlet
 from tract_ref.ir.op import Op
 
 
@@ -36,6 +38,7 @@ class Reach:
             is written in front of the stream is made of its first frames (edge, reflect).
         back: input frames before those of the next window that what follows the last frame is made
             of, and that are therefore kept.
+        beyond: frames after the last one that are read, at most.
     """
 
     scale: int = 1
@@ -44,6 +47,7 @@ class Reach:
     high: int = 0
     front: int = 0
     back: int = 0
+    beyond: int = 0
 
     def first(self, frame: int) -> int:
         """Return the first input frame that an output frame reads; may be negative."""
@@ -123,9 +127,35 @@ def whole(op: Op) -> Main:
     return lambda _: (op,)
 
 
+@dataclass(frozen=True, slots=True)
+class FixedTurn:
+    """One turn of a fixed pulse.
+
+    Attributes:
+        read: frames of the stream that the op is given, 0 when none is.
+        frames: output frames that it makes.
+        delay: raw index of output frame 0.
+        phase: frames given before the first one that is read.
+    """
+
+    read: Dim
+    frames: Dim
+    delay: int
+    phase: int = 0
+
+
+OpOfTurn = Callable[[FixedTurn], Op | None]
+"""What makes a turn of its frames; None: they are the output."""
+Lowering = Callable[..., tuple[Outlet, ...]]
+"""What wires a node in a pulsed model, given the context of the pulse."""
+
+
 @dataclass(frozen=True)
 class RegionPlan:
     """What an op that streams needs, to make any stretch of its output.
+
+    In fixed pulses the op of a turn is `main`, where it does not depend on where a stretch is and
+    how long.
 
     Attributes:
         axis: stream axis of the outputs.
@@ -133,8 +163,11 @@ class RegionPlan:
         rate: frames of the outputs per source frame.
         inputs: per input what an output frame reads of it; None for one that does not stream.
         main: what makes an increment; None: the window itself is the output.
-        fill: what windows read outside the stream, in fixed pulses: see `stream/tables`; None for
-            an op whose windows never leave it.
+        fill: what windows read outside the stream, in fixed pulses: a name of `stream/tables` or a
+            number; None for an op whose windows never leave it.
+        turn: the op of a turn in fixed pulses; None: it is that of `main`.
+        unit: output frames that a turn of a fixed pulse brings a multiple of.
+        lowered: how the node is wired in fixed pulses, where what it needs says too little.
     """
 
     axis: int
@@ -142,4 +175,14 @@ class RegionPlan:
     rate: Fraction
     inputs: tuple[Reach | None, ...]
     main: Main | None
-    fill: object = None
+    fill: str | Tensor | None = None
+    turn: OpOfTurn | None = None
+    unit: int = 1
+    lowered: Lowering | None = None
+
+    def ops(self) -> tuple[Op, ...]:
+        """Return the ops of an increment: where it is changes none of those that keep state."""
+        if self.main is None:
+            return ()
+        count = len(self.inputs)
+        return self.main(Increment(0, 1, ((0, 1),) * count, (None,) * count))

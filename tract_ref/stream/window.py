@@ -342,13 +342,13 @@ def region_window(
     spatial = stream.axis - spec.FIRST
     window = spec.axis(spatial)
     before, after = _fixed_pads(ctx, window, stream.axis)
-    reach = Reach(scale=window.stride, low=-before, high=window.field - before)
+    reach = Reach(scale=window.stride, low=-before, high=window.field - before, beyond=after)
     given = window.padding.after if isinstance(window.padding, Explicit) else after
 
     def main(increment: Increment) -> tuple[Op, ...]:
         front, back = increment.outside(reach)
         # What hangs over the padding of ceil mode counts for no average.
-        padding = explicit(front, min(back, given), ceil=back > given)
+        padding = explicit(front, min(back, given), ceil=back > given) if front or back else Valid()
         return (op(spec.with_padding(spatial, padding)),)
 
     inputs = (reach, *(None,) * (len(ctx.inputs) - 1))
