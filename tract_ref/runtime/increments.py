@@ -12,9 +12,10 @@ Source: spec/pulse.md 9.4.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -22,15 +23,19 @@ from tract_ref.dim import Dim, evaluate, substitute
 from tract_ref.errors import EvalError, InternalError, TractRefError
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
-from tract_ref.ir.op import Op, OpState, Turn
+from tract_ref.ir.op import Op, Turn
 from tract_ref.runtime.frame import evaluate_node
 from tract_ref.runtime.inputs import (
     broken_assertion,
     least_length,
+    read_state,
     require_array,
     require_mapping,
     stream_length,
+    write_state,
 )
+from tract_ref.runtime.memory import History, Memory
+from tract_ref.runtime.plan import Plan
 from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 
 _FAR = 1 << 60
@@ -59,67 +64,10 @@ class Program:
                     found.setdefault(wire, []).append((number, slot))
         return found
 
-
-@dataclass
-class History:
-    """The frames of a wire that somebody still needs.
-
-    Attributes:
-        axis: the stream axis.
-        base: index of the first frame held.
-        held: the frames.
-        complete: the whole wire has come, for certain.
-    """
-
-    axis: int
-    base: int
-    held: Tensor
-    complete: bool = False
-
-    @property
-    def count(self) -> int:
-        """Frames that have come so far."""
-        return self.base + self.held.shape[self.axis]
-
-    def window(self, first: int, stop: int) -> Tensor:
-        """Return the frames from `first` to before `stop`."""
-        lead = (slice(None),) * self.axis
-        return self.held[(*lead, slice(first - self.base, max(first, stop) - self.base))]
-
-    def extend(self, frames: Tensor) -> None:
-        """Append frames."""
-        self.held = np.concatenate([self.held, frames], self.axis)
-
-    def forget(self, first: int) -> None:
-        """Drop the frames before `first`."""
-        first = min(first, self.count)
-        if first > self.base:
-            # A copy, so that the memory of what is dropped is given back.
-            self.held = self.window(first, self.count).copy()
-            self.base = first
-
-
-@dataclass
-class _Memory:
-    """All that a session remembers; a value.
-
-    Attributes:
-        symbols: symbol values that are known.
-        wires: frames of streaming wires.
-        static: values of the others.
-        states: of ops, by node and place among the ops of its increments.
-        given: frames given out, per output.
-        received: smallest stream length with the frames received.
-        finished: the stream has ended.
-    """
-
-    symbols: dict[str, int]
-    wires: dict[Outlet, History] = field(default_factory=dict[Outlet, History])
-    static: dict[Outlet, Tensor] = field(default_factory=dict[Outlet, Tensor])
-    states: dict[tuple[int, int], OpState] = field(default_factory=dict[tuple[int, int], OpState])
-    given: dict[int, int] = field(default_factory=dict[int, int])
-    received: int = 0
-    finished: bool = False
+    @cached_property
+    def signature(self) -> str:
+        """What a saved state must agree on: the stream symbol, and all that a plan tells."""
+        return f"increments of {self.symbol}, {Plan(self.model, fast=False).signature}"
 
 
 class IncrementSession:
@@ -134,7 +82,7 @@ class IncrementSession:
         self.program = program
         self._order = program.model.order()
         self._readers = program.readers()
-        self._memory = _Memory(dict(known))
+        self._memory = Memory(dict(known))
         for node in self._order:
             plan = program.plans.get(node.id)
             if plan is None:
@@ -156,7 +104,7 @@ class IncrementSession:
 
     @property
     def received(self) -> int:
-        """Smallest stream length with the frames received so far."""
+        """Smallest stream length with the frames that have come."""
         return self._memory.received
 
     @property
@@ -167,15 +115,52 @@ class IncrementSession:
     @property
     def state_bytes(self) -> int:
         """Bytes of samples that are kept: frames that are still needed, and states of ops."""
-        memory = self._memory
-        kept = sum(history.held.nbytes for history in memory.wires.values())
-        return kept + sum(state.nbytes for state in memory.states.values())
+        return self._memory.nbytes
 
     def clone(self) -> IncrementSession:
         """Return an independent session in the same state."""
         other = IncrementSession(self.program, self._memory.symbols)
-        other._memory = copy.deepcopy(self._memory)
+        other._memory = self._memory.clone()
         return other
+
+    def save(self, path: Path) -> None:
+        """Write the state to an `.npz` file, without pickle."""
+        write_state(path, self.program.signature, self._memory.arrays(self.program.model))
+
+    def load(self, path: Path) -> None:
+        """Continue from a file that `save` wrote; on an error the session stays as it was.
+
+        Raises:
+            MalformedFile: the file cannot be read.
+            EvalError: the file belongs to another model, or is not what `save` wrote.
+        """
+        kinds = read_state(path, self.program.signature)
+        symbols = {k: int(v) for k, v in kinds.get("symbol", {}).items()}
+        fresh = IncrementSession(self.program, symbols)
+        fresh._memory.restore(kinds, self.program.model)
+        fresh._restore_states(kinds.get("state", {}))
+        self._memory = fresh._memory
+
+    def _restore_states(self, arrays: Mapping[str, Tensor]) -> None:
+        grouped: dict[tuple[str, str], dict[str, Tensor]] = {}
+        for key, value in arrays.items():
+            node, _, name = key.rpartition("/")
+            label, _, place = node.rpartition(":")
+            grouped.setdefault((label, place), {})[name] = value
+        stateful = {
+            (self.program.model.nodes[number].name, str(place)): (number, place, op)
+            for number, plan in self.program.plans.items()
+            for place, op in enumerate(plan.ops())
+            if op.state() is not None
+        }
+        for (label, place), fields in grouped.items():
+            if (label, place) not in stateful:
+                raise EvalError("saved state for a node that keeps none", node=label)
+            number, index, op = stateful[label, place]
+            state = op.state()
+            if state is not None:
+                state.restore(fields)
+                self._memory.states[number, index] = state
 
     # Pushes
 
@@ -321,7 +306,7 @@ class IncrementSession:
         for slot, (name, wire) in enumerate(zip(model.output_names, model.outputs, strict=True)):
             history = memory.wires.get(wire)
             if history is None:
-                results[name] = memory.static[wire]
+                results[name] = memory.static[wire].copy()
                 continue
             results[name] = history.window(memory.given.get(slot, 0), history.count).copy()
             memory.given[slot] = history.count
