@@ -351,8 +351,10 @@ def source_region(rate: Fraction, end: int | None, length: Dim, symbol: str) -> 
     count = Count.of(SOURCE.times(rate.numerator).through(rate.denominator, 1, 0))
     if end is None:
         return AxisRegion(((0, count),))
-    total = Count.constant(evaluate(length, {symbol: end}))
-    return AxisRegion(((0, count), (end, total)) if end else ((0, total),), end)
+    total = Count.constant(max(0, evaluate(length, {symbol: end})))
+    found = count.reaches(total.at(0))
+    whole = end if found is None else min(end, found)
+    return AxisRegion(((0, count), (whole, total)) if whole else ((0, total),), whole)
 
 
 def slow_count(inputs: Iterable[tuple[Dim, Fraction]], symbol: str, least: int) -> Count:
