@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import Progress
 from rich.text import Text
 
-from tract_ref.cli import (
-    EXIT_BAD_INPUT,
-    EXIT_DIFFERENT,
-    EXIT_EQUAL,
-    EXIT_INTERNAL,
-    EXIT_REFUSED,
-    status_of,
-    worst_status,
-)
+from tract_ref.cli import EXIT_BAD_INPUT, status_of, worst_status
+from tract_ref.cli.check_increments import check_increments, increments_report
 from tract_ref.cli.explain import explained, print_pulsed, print_refusals
+from tract_ref.cli.proofs import (
+    Attempt,
+    Options,
+    ReportingCommand,
+    attempt,
+    print_errors,
+    progress_bar,
+    worst_error,
+)
+from tract_ref.cli.reports import (
+    VERDICTS,
+    error_report,
+    first_report,
+    kind_text,
+    open_console,
+    refusal_report,
+    usage_error_report,
+    where,
+)
 from tract_ref.cli.target import (
+    CHUNKS,
     DEFAULT_PULSE,
     LENGTH,
     PULSE,
@@ -31,86 +42,18 @@ from tract_ref.cli.target import (
     open_target,
 )
 from tract_ref.dim import Dim
-from tract_ref.errors import EvalError, TractRefError
+from tract_ref.errors import TractRefError
 from tract_ref.passes.pulsify_v1 import RefusedNode, refusals, whole_pulse
-from tract_ref.prove import Divergence, OutputVerdict, Run, prove
-
-_STATUS = {
-    "exact": EXIT_EQUAL,
-    "within": EXIT_EQUAL,
-    "wrong": EXIT_DIFFERENT,
-    "refused": EXIT_REFUSED,
-    "nothing compared": EXIT_EQUAL,
-}
+from tract_ref.prove import Run, prove
+from tract_ref.prove_increments import Chunks
+from tract_ref.verdict import OutputVerdict
 
 
-_VERDICTS = {
-    EXIT_EQUAL: "equal",
-    EXIT_DIFFERENT: "wrong",
-    EXIT_REFUSED: "refused",
-    EXIT_BAD_INPUT: "bad input",
-    EXIT_INTERNAL: "internal",
-}
-# Piped output has no width of its own; facts of a deep model need more than the default of 80.
-_PIPED_WIDTH = 240
-
-
-@dataclass(frozen=True)
-class _Options:
-    length: int | None
-    seed: int | None
-    exact: bool
-    explain: bool
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """One pulse: a run, or the error that stopped it."""
-
-    pulse: Dim
-    run: Run | None
-    error: TractRefError | None
-    refused: tuple[RefusedNode, ...] = ()
-
-    @property
-    def status(self) -> int:
-        if self.run is None:
-            return status_of(self.error) if self.error is not None else EXIT_INTERNAL
-        return _STATUS[self.run.verdict]
-
-
-class _Check(click.Command):
-    """With --json a usage error is a document too, like every other outcome."""
-
-    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **named: Any) -> Any:
-        """Parse the options."""
-        as_json = "--json" in args
-        try:
-            return super().make_context(info_name, args, *rest, **named)
-        except click.UsageError as error:
-            if as_json:
-                _print_usage_error(error)
-            raise
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            if ctx.params["as_json"]:
-                _print_usage_error(error)
-            raise
-
-
-def _print_usage_error(error: click.UsageError) -> None:
-    entry = {
-        "class": type(error).__name__,
-        "message": error.format_message(),
-        "node": "",
-        "op": "",
-        "remedy": "",
-    }
-    click.echo(json.dumps(_report(None, [], EXIT_BAD_INPUT, entry), indent=1))
+class _Check(ReportingCommand):
+    def usage_report(self, error: click.UsageError, words: Sequence[str]) -> Mapping[str, Any]:
+        """Return the document of the pulsifier that is asked for."""
+        report = increments_report if "--v2" in words else _report
+        return report(None, (), EXIT_BAD_INPUT, usage_error_report(error))
 
 
 @click.command(cls=_Check)
@@ -125,10 +68,24 @@ def _print_usage_error(error: click.UsageError) -> None:
     "[default: the case's pulses, else "
     f"{DEFAULT_PULSE}]",
 )
+@click.option(
+    "--v2",
+    is_flag=True,
+    help="Push by push instead: exact increments, turns of any size, no delay.",
+)
+@click.option(
+    "--chunks",
+    type=CHUNKS,
+    metavar="N,N,..|random",
+    help="With --v2: source frames per push, over and over.  [default: those of --pulse]",
+)
 @click.option("--length", type=LENGTH, metavar="N", help="Source frames of drawn inputs.")
 @click.option("--input", "inputs", type=click.Path(path_type=Path), help="Whole inputs, as .npz.")
 @click.option(
-    "--seed", type=click.IntRange(0), metavar="N", help="Seed of drawn inputs, 0 if none."
+    "--seed",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Seed of drawn inputs and random chunks, 0 if none.",
 )
 @click.option(
     "--exact", is_flag=True, help="Run every op's plain definition and demand equality of bits."
@@ -141,6 +98,8 @@ def check(
     axes: tuple[str, ...],
     sets: tuple[str, ...],
     pulses: tuple[Dim, ...],
+    v2: bool,
+    chunks: tuple[int, ...] | None,
     length: int | None,
     inputs: Path | None,
     seed: int | None,
@@ -153,82 +112,101 @@ def check(
     MODEL is an NNEF folder or archive, or an ONNX file. A folder's case.toml and io.npz supply
     symbol, pulses, length and inputs unless an option says otherwise.
     """
-    if inputs is not None and (length is not None or seed is not None):
-        raise click.UsageError("--length and --seed are for drawn inputs; leave out --input")
+    _check_options(pulses, v2, chunks, length, inputs, seed)
     try:
         target = open_target(model, symbol=symbol, axes=axes, sets=sets, inputs=inputs)
     except TractRefError as error:
         if as_json:
-            report = _report(symbol, [], status_of(error), _error_report(error))
+            empty = increments_report if v2 else _report
+            report = empty(symbol, (), status_of(error), error_report(error))
             click.echo(json.dumps(report, indent=1))
         raise
-    options = _Options(length, seed, exact, explain)
+    if inputs is not None and chunks == ():
+        # The seed is that of the chunks then.
+        options, cut = Options(length, None, exact, explain, as_json), Chunks((), seed or 0)
+        return check_increments(target, (cut,), options)
+    options = Options(length, seed, exact, explain, as_json)
+    if v2:
+        return check_increments(target, _cuts(target, pulses, chunks, seed or 0), options)
     chosen = pulses or target.pulses or (_default_pulse(target),)
-    attempts = [_attempt(target, pulse, options, quiet=as_json) for pulse in chosen]
+    attempts = [_attempt(target, pulse, options) for pulse in chosen]
     status = worst_status([attempt.status for attempt in attempts])
     if as_json:
-        worst = next((a.error for a in attempts if a.error and a.status == status), None)
-        entry = None if worst is None else _error_report(worst)
+        entry = worst_error(attempts, status)
         report = _report(target.symbol, attempts, status, entry, explain=explain)
         click.echo(json.dumps(report, indent=1))
     else:
         _print(attempts, explain)
-    # Most errors are about the model or its inputs and come once per pulse.
-    for message in dict.fromkeys(_message(attempt.error) for attempt in attempts if attempt.error):
-        click.echo(message, err=True)
+    print_errors(attempts)
     return status
 
 
-def _message(error: TractRefError) -> str:
-    return f"{type(error).__name__}: {error}"
+def _check_options(
+    pulses: tuple[Dim, ...],
+    v2: bool,
+    chunks: tuple[int, ...] | None,
+    length: int | None,
+    inputs: Path | None,
+    seed: int | None,
+) -> None:
+    """Decline options that say nothing together, rather than drop one of them.
+
+    Raises:
+        click.UsageError: names the two.
+    """
+    if inputs is not None and (length is not None or (seed is not None and chunks != ())):
+        raise click.UsageError("--length and --seed are for drawn inputs; leave out --input")
+    if chunks is not None and not v2:
+        raise click.UsageError("--chunks are those of exact increments: add --v2")
+    if chunks is not None and pulses:
+        raise click.UsageError("--pulse and --chunks both cut the stream: choose one")
+    if v2 and not all(isinstance(pulse, int) for pulse in pulses):
+        raise click.UsageError("--v2 pushes numbers of frames; for many sizes use --chunks random")
 
 
-def _attempt(target: Target, pulse: Dim, options: _Options, *, quiet: bool) -> _Attempt:
-    try:
-        run = _run(target, pulse, options, quiet=quiet)
-        wanted = options.explain and run.refusal is not None
-        refused = refusals(target.model, pulse, symbol=target.symbol) if wanted else ()
-        return _Attempt(pulse, run, None, refused)
-    except TractRefError as error:
-        return _Attempt(pulse, None, error)
-    except MemoryError as error:
-        remedy = "use a smaller --pulse, a shorter --length or a smaller --input"
-        asked = f": {error}" if str(error) else ""
-        seen = f"pulse={pulse} frames: out of memory{asked}"
-        return _Attempt(pulse, None, EvalError(seen, stage="run", remedy=remedy))
+def _cuts(
+    target: Target, pulses: tuple[Dim, ...], chunks: tuple[int, ...] | None, seed: int
+) -> tuple[Chunks, ...]:
+    """Return how the stream is cut, one run each."""
+    if chunks is not None:
+        return (Chunks(chunks, seed),)
+    sizes = [pulse for pulse in pulses or target.pulses if isinstance(pulse, int)]
+    return tuple(Chunks((size,)) for size in sizes or (DEFAULT_PULSE,))
 
 
-def _run(target: Target, pulse: Dim, options: _Options, *, quiet: bool) -> Run:
-    console = Console(stderr=True)
-    drawn = options.length is not None or options.seed is not None
-    # Bits are promised of the plain definitions only; fast kernels may add in another order.
-    approx = "close" if target.approx == "exact" else target.approx
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(f"pulse {pulse}", total=None)
+def _attempt(target: Target, pulse: Dim, options: Options) -> Attempt[Run]:
+    def listed() -> tuple[RefusedNode, ...]:
+        if not options.explain:
+            return ()
+        return refusals(target.model, pulse, symbol=target.symbol)
+
+    return attempt("pulse", pulse, lambda: _run(target, pulse, options), listed)
+
+
+def _run(target: Target, pulse: Dim, options: Options) -> Run:
+    with progress_bar(f"pulse {pulse}", quiet=options.quiet) as progress:
         return prove(
             target.model,
             pulse,
-            None if drawn else target.inputs,
+            options.inputs(target),
             symbol=target.symbol,
-            length=options.length if options.length is not None else target.length,
+            length=options.drawn_length(target),
             seed=options.seed or 0,
-            approx="exact" if options.exact else approx,
+            approx=options.approx(target),
             fast=not options.exact,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
 
 
-def _print(attempts: list[_Attempt], explain: bool) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PIPED_WIDTH)
-    for attempt in attempts:
-        run = attempt.run
+def _print(attempts: Sequence[Attempt[Run]], explain: bool) -> None:
+    console = open_console()
+    for one in attempts:
+        run = one.run
         if run is None:
             continue
         if run.refusal is not None:
             console.print(Text(f"pulse {run.pulse}: REFUSED {run.refusal}"), soft_wrap=True)
-            print_refusals(console, attempt.refused)
+            print_refusals(console, one.refused)
             continue
         for output in run.outputs:
             console.print(Text(_sentence(run, output)), soft_wrap=True)
@@ -251,70 +229,46 @@ def _field(samples: int | None) -> str:
 def _sentence(run: Run, output: OutputVerdict) -> str:
     head = f"pulse {run.pulse}: output {output.name!r} "
     if output.first is not None:
-        return head + f"WRONG: {_where(output.first)}; delay {output.delay} samples"
-    kind: str = output.verdict
-    if output.verdict == "within":
-        kind = f"within tolerance {run.approx!r} ({output.max_ulp} ULP at most)"
+        return head + f"WRONG: {where(output.first)}; delay {output.delay} samples"
+    kind = kind_text(output, run.approx)
     if not output.streams:
         return head + f"{kind}, the same every turn"
     counted = f"{output.frames} of {output.expected_frames} samples"
     return head + f"{kind}, delay {output.delay} samples, {counted}"
 
 
-def _where(first: Divergence) -> str:
-    if first.reason:
-        return f"wire {first.wire!r}: {first.reason}"
-    return (
-        f"wire {first.wire!r} at pulse {first.pulse}, index {list(first.index)}: "
-        f"batch {first.batch!r}, streamed {first.streamed!r} ({first.ulps} ULP)"
-        + (f"; {first.note}" if first.note else "")
-    )
-
-
-def _report_explained(attempt: _Attempt) -> dict[str, Any]:
-    pulsed = attempt.run.pulsed if attempt.run is not None else None
-    return explained(pulsed, attempt.refused)
-
-
-def _error_report(error: TractRefError) -> dict[str, str]:
-    return {
-        "class": type(error).__name__,
-        "message": str(error),
-        "node": error.node,
-        "op": error.op,
-        "remedy": error.remedy,
-    }
+def _report_explained(one: Attempt[Run]) -> dict[str, Any]:
+    pulsed = one.run.pulsed if one.run is not None else None
+    return explained(pulsed, one.refused)
 
 
 def _report(
     symbol: str | None,
-    attempts: list[_Attempt],
+    attempts: Sequence[Attempt[Run]],
     status: int,
     error: dict[str, str] | None,
     *,
     explain: bool = False,
 ) -> dict[str, Any]:
-    runs = [attempt.run for attempt in attempts]
+    runs = [one.run for one in attempts]
     first = next((run for run in runs if run is not None and run.pulsed is not None), None)
     return {
         "schema": "tract-ref.check/1",
-        "verdict": _VERDICTS[status],
+        "verdict": VERDICTS[status],
         "exit": status,
         "error": error,
         "symbol": first.pulsed.symbol if first and first.pulsed else symbol,
         "receptive_field": first.receptive_field if first else None,
         "state_bytes": first.state_bytes if first else None,
         "runs": [
-            {**_run_report(attempt), **(_report_explained(attempt) if explain else {})}
-            for attempt in attempts
+            {**_run_report(one), **(_report_explained(one) if explain else {})} for one in attempts
         ],
     }
 
 
-def _run_report(attempt: _Attempt) -> dict[str, Any]:
-    refusal = attempt.error if attempt.run is None else attempt.run.refusal
+def _run_report(one: Attempt[Run]) -> dict[str, Any]:
     return {
-        "pulse": attempt.pulse if isinstance(attempt.pulse, int) else str(attempt.pulse),
+        "pulse": one.label if isinstance(one.label, int) else str(one.label),
         "outputs": [
             {
                 "name": output.name,
@@ -323,29 +277,9 @@ def _run_report(attempt: _Attempt) -> dict[str, Any]:
                 "frames": output.frames,
                 "expected_frames": output.expected_frames,
                 "max_ulp": output.max_ulp,
-                "first": _first_report(output.first),
+                "first": first_report(output.first),
             }
-            for output in (attempt.run.outputs if attempt.run is not None else ())
+            for output in (one.run.outputs if one.run is not None else ())
         ],
-        "refusal": None
-        if refusal is None
-        else {
-            "message": str(refusal),
-            "node": refusal.node,
-            "op": refusal.op,
-            "reason": refusal.seen,
-            "remedy": refusal.remedy,
-        },
-    }
-
-
-def _first_report(first: Divergence | None) -> dict[str, Any] | None:
-    if first is None:
-        return None
-    return {
-        "wire": first.wire,
-        "pulse": first.pulse,
-        "index": list(first.index),
-        "batch": None if first.batch is None else str(first.batch),
-        "streamed": None if first.streamed is None else str(first.streamed),
+        "refusal": refusal_report(one.refusal),
     }

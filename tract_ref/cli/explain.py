@@ -97,18 +97,23 @@ def explained(pulsed: Pulsed | None, refused: tuple[RefusedNode, ...]) -> dict[s
         "delays": {}
         if pulsed is None
         else {name: [_step(step) for step in pulsed.explain(name)] for name in names},
-        "refused": [
-            {
-                "node": found.error.node,
-                "op": found.error.op,
-                "reason": found.error.seen,
-                "remedy": found.error.remedy,
-                "upstream": [_step(step) for step in found.upstream],
-                "behind": found.behind,
-            }
-            for found in refused
-        ],
+        "refused": refused_report(refused),
     }
+
+
+def refused_report(refused: tuple[RefusedNode, ...]) -> list[dict[str, Any]]:
+    """Return for machines every node that is refused by itself."""
+    return [
+        {
+            "node": found.error.node,
+            "op": found.error.op,
+            "reason": found.error.seen,
+            "remedy": found.error.remedy,
+            "upstream": [_step(step) for step in found.upstream],
+            "behind": found.behind,
+        }
+        for found in refused
+    ]
 
 
 def _step(step: DelayStep) -> dict[str, Any]:

@@ -47,6 +47,34 @@ class _PulseType(click.ParamType[Dim]):
 
 
 PULSE = _PulseType()
+
+
+class _ChunksType(click.ParamType[tuple[int, ...]]):
+    """Frames per push, over and over: `160,320,7`; none for `random`."""
+
+    name = "chunks"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Read the text; an ellipsis at the end says what holds anyway."""
+        texts = [text.strip() for text in str(value).split(",")]
+        if texts == ["random"]:
+            return ()
+        texts = texts[:-1] if texts[-1] in ("...", "…") else texts
+        if not texts or not all(text.isdecimal() and text.isascii() for text in texts):
+            self.fail(
+                f"{value!r} is neither numbers of frames, as 160,320,7, nor random", param, ctx
+            )
+        sizes = tuple(int(text) for text in texts)
+        if max(sizes) > MOST_FRAMES:
+            self.fail(f"{max(sizes)} is more than {MOST_FRAMES} frames", param, ctx)
+        if not any(sizes):
+            self.fail("only empty pushes: the stream would never end", param, ctx)
+        return sizes
+
+
+CHUNKS = _ChunksType()
 # The schema of case.toml, of which only settings are read here.
 _SCHEMA = 1
 _KEYS = {"version", "about", "approx", "stream", "origin", "assert"}
@@ -123,7 +151,7 @@ def open_target(
             if not text.isdecimal():
                 raise click.BadParameter(f"{text!r} is not an axis number", param_hint="--axis")
             numbers[name] = int(text)
-        symbol = symbol or _free_symbol(model)
+        symbol = symbol or free_symbol(model, "S")
         model = stream_axis(model, symbol, numbers)
     # Inputs of a case folder belong to the model as written; a new axis or value makes them void.
     bundle = inputs or (path / "io.npz" if path.is_dir() and not axes and not sets else None)
@@ -167,11 +195,11 @@ def _require_known(values: Mapping[str, Dim], own: Set[str], named: Set[str]) ->
             raise click.BadParameter(seen, param_hint="--set")
 
 
-def _free_symbol(model: Model) -> str:
-    """Return S, or S1, S2, .. when the model has that symbol already."""
+def free_symbol(model: Model, name: str) -> str:
+    """Return a name, S, or S1, S2, .. when the model has that symbol already."""
     taken = symbols_of(model)
-    names = (f"S{number or ''}" for number in range(len(taken) + 1))
-    return next(name for name in names if name not in taken)
+    names = (f"{name}{number or ''}" for number in range(len(taken) + 1))
+    return next(free for free in names if free not in taken)
 
 
 @dataclass(frozen=True)

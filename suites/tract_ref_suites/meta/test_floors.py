@@ -44,6 +44,8 @@ FLOORS = {
     "drawing": 4,
     "verdict": 4,
     "prove": 4,
+    "latency": 4,
+    "prove_increments": 4,
     "loading": 5,
     "cli": 5,
     "": 5,
