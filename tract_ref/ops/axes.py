@@ -36,7 +36,6 @@ from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import (
-    LENGTH_IN_VALUE,
     along_tracked_axis,
     bubble_through_axes,
     carry_axis,
@@ -46,6 +45,7 @@ from tract_ref.stream.shared import (
 from tract_ref.stream.tables import (
     BATCH_ONLY,
     INPUT_ROI,
+    LENGTH_IN_VALUE,
     PULSED_ONLY,
     PULSIFY_V1,
     REGION_V2,

@@ -33,13 +33,13 @@ from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.shared import (
-    LENGTH_IN_VALUE,
     along_tracked_axis,
     region_along_tracked_axis,
 )
 from tract_ref.stream.tables import (
     BATCH_ONLY,
     INPUT_ROI,
+    LENGTH_IN_VALUE,
     PULSED_ONLY,
     PULSIFY_V1,
     REGION_V2,

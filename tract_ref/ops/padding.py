@@ -1,9 +1,8 @@
-"""Padding and cropping of a tensor's borders.
+"""Padding of a tensor's borders: Pad; PulseEdge and PulseReflect, its state ops.
 
     Pad   constant: out[i] = data[i - before] inside, else value
           edge:     out[i] = data[clip(i - before, 0, n - 1)]
           reflect:  out[i] = data[r], r = |i - before|, or 2*(n - 1) - (i - before) beyond the end
-    Crop  out[i] = data[i + before]
 
 Source: spec/nnef.md 5 (`pad`), spec/pulse.md 2.13, 8.17, 8.18, 8.20 and 9.2; ONNX Pad.
 """
@@ -16,18 +15,17 @@ from typing import cast
 
 import numpy as np
 
-from tract_ref.dim import Dim, dim_max
+from tract_ref.dim import Dim
 from tract_ref.errors import EvalError, InvalidModel
-from tract_ref.ir.annotate import carried, padded
+from tract_ref.ir.annotate import padded
 from tract_ref.ir.axes import AxesMapping
 from tract_ref.ir.fact import DType, Fact, Tensor
 from tract_ref.ir.model import Node, Outlet
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.patch import ModelPatch
-from tract_ref.ir.per_element import coordinate
 from tract_ref.ir.rules import DECLUTTER, Rewrite
 from tract_ref.nnef.table import NNEF, Dump, Invocation
-from tract_ref.runtime.reach import Increment, Reach, RegionPlan, whole
+from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.roi import Region
@@ -43,7 +41,7 @@ from tract_ref.stream.tables import (
     RoiContext,
     refuse_streaming,
 )
-from tract_ref.stream.window import refuse_static
+from tract_ref.stream.window import data_stream
 
 Pads = tuple[tuple[int, int], ...]
 MODES = ("constant", "edge", "reflect")
@@ -134,35 +132,30 @@ class Pad(Op):
 
 
 @dataclass(frozen=True)
-class Crop(Op):
-    """Drop positions before and after each axis; an axis that is too short becomes empty.
+class PadCut(Op):
+    """Pad, then keep a stretch of one axis; only increments hold one.
 
     Attributes:
-        crops: (before, after) per axis, none negative.
+        pad: what is added.
+        axis: the axis.
+        start: the first padded position that is kept.
+        frames: how many are.
     """
 
-    crops: Pads
+    pad: Pad
+    axis: int
+    start: int
+    frames: int
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
-        """Subtract both crops from each axis."""
-        (data,) = inputs
-        if len(self.crops) != data.rank or any(b < 0 or a < 0 for b, a in self.crops):
-            raise InvalidModel(f"crops={self.crops} for data {data}; one pair of sizes per axis")
-        pairs = zip(data.shape, self.crops, strict=True)
-        out = data.with_shape(tuple(dim_max(0, n - b - a) if b or a else n for n, (b, a) in pairs))
-        read = {axis: coordinate(axis) + before for axis, (before, _) in enumerate(self.crops)}
-        return (carried(out, data, read),)
+        """Return the fact of the stretch."""
+        (out,) = self.pad.output_facts(inputs)
+        return (out.without_const().with_dim(self.axis, self.frames),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Slice."""
-        (data,) = inputs
-        pairs = zip(data.shape, self.crops, strict=True)
-        return (data[tuple(slice(b, max(b, n - a)) for n, (b, a) in pairs)],)
-
-    def axes(self, inputs: tuple[Fact, ...], outputs: tuple[Fact, ...]) -> AxesMapping:
-        """Axes that are not cropped."""
-        cropped = (axis for axis, pair in enumerate(self.crops) if max(pair))
-        return AxesMapping.natural(1, 1, inputs[0].rank, skip=cropped)
+        """Pad and slice."""
+        (out,) = self.pad.eval(turn, inputs)
+        return (out[_along(self.axis, self.start, self.start + self.frames)],)
 
 
 @dataclass
@@ -295,28 +288,17 @@ def declutter_empty_pad(op: Pad, node: Node, ctx: Rewrite) -> ModelPatch | None:
     return ModelPatch.bypass(ctx.model, node, node.inputs[0])
 
 
-@DECLUTTER.rule(Crop)
-def declutter_empty_crop(op: Crop, node: Node, ctx: Rewrite) -> ModelPatch | None:
-    """A Crop that drops nothing is its input."""
-    if any(max(pair) for pair in op.crops):
-        return None
-    return ModelPatch.bypass(ctx.model, node, node.inputs[0])
-
-
-@INPUT_ROI.rule(Pad, Crop)
-def roi_border(op: Pad | Crop, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
+@INPUT_ROI.rule(Pad)
+def roi_pad(op: Pad, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
     """Shift by what stands before; where padding copies a position, that is observed too."""
     region = ctx.regions[0]
-    pairs = op.pads if isinstance(op, Pad) else op.crops
-    for axis, (size, pair) in enumerate(zip(ctx.inputs[0].shape, pairs, strict=True)):
-        if max(pair) and isinstance(op, Pad):
+    for axis, (size, pair) in enumerate(zip(ctx.inputs[0].shape, op.pads, strict=True)):
+        if max(pair):
             region = roi_moves.bordered(region, axis, pair, size, op.mode)
-        elif max(pair):
-            region = roi_moves.cropped(region, axis, pair[0], size - pair[1])
     return (region,)
 
 
-INPUT_ROI.refuse(PulseEdge, PulseReflect, **BATCH_ONLY)
+INPUT_ROI.refuse(PulseEdge, PulseReflect, PadCut, **BATCH_ONLY)
 
 
 @PULSIFY_V1.rule(Pad)
@@ -331,22 +313,14 @@ def pulsify_pad(op: Pad, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
 
     Units: all in frames of this wire.
     """
-    wire = ctx.inputs[0]
-    stream = ctx.stream(wire)
-    if stream is None:
-        refuse_static(ctx)
-    axis = stream.axis
-    if not max(op.pads[axis]):
+    if not max(op.pads[data_stream(ctx).axis]):
         return along_tracked_axis(op, node, ctx)
     return _pulsed_pad(op, ctx)
 
 
 def _pulsed_pad(op: Pad, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     """Wire a pad of the stream axis, then that of the other axes."""
-    wire = ctx.inputs[0]
-    stream = ctx.stream(wire)
-    if stream is None:
-        refuse_static(ctx)
+    wire, stream = ctx.inputs[0], data_stream(ctx)
     axis = stream.axis
     before, after = op.pads[axis]
     late = ctx.late_end(wire) if after else 0
@@ -393,9 +367,7 @@ def region_pad(op: Pad, node: Node, ctx: RegionContext) -> RegionPlan:
 
     In front, edge copies frame 0, reflect frames 1 to before; after the last one the same mirrored.
     """
-    stream = ctx.stream(ctx.inputs[0])
-    if stream is None:
-        refuse_static(ctx)
+    stream = data_stream(ctx)
     axis = stream.axis
     before, after = op.pads[axis]
     if not before and not after:
@@ -409,10 +381,8 @@ def region_pad(op: Pad, node: Node, ctx: RegionContext) -> RegionPlan:
         start, end = made.start - before, made.start + made.frames - before
         grown = (max(0, -start), max(0, end - (stop if length is None else length)))
         pads = (*op.pads[:axis], grown, *op.pads[axis + 1 :])
-        # What was given in front of these frames, or behind them, to be copied from.
-        spare = (start - first + grown[0], stop + grown[1] - end)
-        crops = tuple(spare if i == axis else (0, 0) for i in range(len(pads)))
-        return replace(op, pads=pads), Crop(crops)
+        # Behind what was given in front of these frames, to be copied from.
+        return (PadCut(replace(op, pads=pads), axis, start - first + grown[0], made.frames),)
 
     length = ctx.batch_output().shape[axis]
     if op.mode != "constant":
@@ -423,42 +393,7 @@ def region_pad(op: Pad, node: Node, ctx: RegionContext) -> RegionPlan:
     return RegionPlan(axis, length, stream.rate, (reach,), main, value, turn=lambda _: rest)
 
 
-@REGION_V2.rule(Crop)
-def region_crop(op: Crop, node: Node, ctx: RegionContext) -> RegionPlan:
-    """Frame j of the output is frame before + j of the stream."""
-    stream = ctx.stream(ctx.inputs[0])
-    if stream is None:
-        refuse_static(ctx)
-    before, after = op.crops[stream.axis]
-    if not before and not after:
-        return region_along_tracked_axis(op, node, ctx)
-    rest = tuple((0, 0) if i == stream.axis else pair for i, pair in enumerate(op.crops))
-    length = ctx.batch_output().shape[stream.axis]
-    main = whole(Crop(rest)) if any(max(pair) for pair in rest) else None
-    reach = Reach(low=before, high=before)
-    return RegionPlan(stream.axis, length, stream.rate, (reach,), main)
-
-
-@PULSIFY_V1.rule(Crop)
-def pulsify_crop(op: Crop, node: Node, ctx: PulsifyContext) -> tuple[Outlet, ...]:
-    """Cropping the stream axis costs nothing: the delay grows by what is dropped in front."""
-    wire = ctx.inputs[0]
-    stream = ctx.stream(wire)
-    if stream is None:
-        refuse_static(ctx)
-    before, after = op.crops[stream.axis]
-    if not before and not after:
-        return along_tracked_axis(op, node, ctx)
-    length = ctx.batch_output().shape[stream.axis]
-    cropped = replace(stream, length=length, delay=stream.delay + before)
-    why = f"starts at frame {before}"
-    rest = tuple((0, 0) if i == stream.axis else pair for i, pair in enumerate(op.crops))
-    if any(max(pair) for pair in rest):
-        return ctx.wire(replace(op, crops=rest), (wire,), cropped, why=why)
-    return (ctx.restream(wire, cropped, why=why),)
-
-
-refuse_streaming(PulseEdge, PulseReflect, **PULSED_ONLY)
+refuse_streaming(PulseEdge, PulseReflect, PadCut, **PULSED_ONLY)
 
 _BORDERS = {"constant": "constant", "replicated": "edge", "reflect": "reflect"}
 
@@ -497,22 +432,10 @@ def dump_pad(op: Pad, node: Node, out: Dump) -> None:
     out.call("pad", inputs=(node.inputs[0], op.pads), border=border, value=value)
 
 
-@NNEF.dump(Crop)
-def dump_crop(op: Crop, node: Node, out: Dump) -> None:
-    """Write slice."""
-    shape = out.fact(node.inputs[0]).shape
-    axes = tuple(axis for axis, pair in enumerate(op.crops) if max(pair))
-    begin = tuple(op.crops[axis][0] for axis in axes)
-    end = tuple(shape[axis] - op.crops[axis][1] for axis in axes)
-    if any(isinstance(e, int) and e <= b for b, e in zip(begin, end, strict=True)):
-        # `slice` reads end = 0 as "to the end" and has no other form of an empty result.
-        out.refuse("nothing is left after the crop", remedy="remove the empty branch")
-    out.call("slice", axes=axes, begin=begin, end=end)
-
-
 NNEF.refuse_dump(
     PulseEdge,
     PulseReflect,
+    PadCut,
     reason="has no operator in the dialect",
     remedy="write the batch model and pulsify it after reading",
 )

@@ -48,11 +48,11 @@ from tract_ref.stream.window import (
     Padding,
     SameUpper,
     WindowSpec,
+    data_stream,
     explicit,
     lowest,
     onnx_window,
     padded,
-    refuse_static,
     region_window,
     stream_window,
 )
@@ -278,10 +278,7 @@ def _pulsed_mean(op: SumPool, ctx: PulsifyContext) -> tuple[Outlet, ...]:
     Raises:
         Refused: counted padding in ceil mode on the stream axis.
     """
-    data = ctx.inputs[0]
-    stream = ctx.stream(data)
-    if stream is None:
-        refuse_static(ctx)
+    data, stream = ctx.inputs[0], data_stream(ctx)
     padding = op.window.padding[stream.axis - 2]
     if op.count_include_pad and isinstance(padding, Explicit) and (padding.before or padding.after):
         ctx.refuse(
@@ -298,9 +295,7 @@ def _pulsed_mean(op: SumPool, ctx: PulsifyContext) -> tuple[Outlet, ...]:
 
 def _slides(window: WindowSpec, ctx: NodeContext) -> bool:
     """Say whether the stream axis is one that the windows slide over."""
-    stream = ctx.stream(ctx.inputs[0])
-    if stream is None:
-        refuse_static(ctx)
+    stream = data_stream(ctx)
     return stream.axis >= 2 and not window.is_pointwise(stream.axis - 2)
 
 

@@ -25,7 +25,6 @@ from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region, intersection
 from tract_ref.stream.shared import (
-    NOTHING_STREAMS,
     along_tracked_axis,
     bubble_through_axes,
     pointwise,
@@ -33,6 +32,7 @@ from tract_ref.stream.shared import (
 )
 from tract_ref.stream.tables import (
     INPUT_ROI,
+    NOTHING_STREAMS,
     PULSIFY_V1,
     REGION_V2,
     NodeContext,

@@ -16,18 +16,15 @@ from tract_ref.runtime.reach import POINTWISE, RegionPlan, whole
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
 from tract_ref.stream.roi_moves import renamed
-from tract_ref.stream.tables import NodeContext, PulsifyContext, RegionContext, RoiContext
+from tract_ref.stream.tables import (
+    LENGTH_IN_VALUE,
+    NOTHING_STREAMS,
+    NodeContext,
+    PulsifyContext,
+    RegionContext,
+    RoiContext,
+)
 
-NOTHING_STREAMS = (
-    "the output depends on the stream length, no input streams",
-    "compute it outside the streamed model",
-)
-"""Reason and remedy of a refusal."""
-LENGTH_IN_VALUE = (
-    "its value depends on the whole length of the stream",
-    "compute what depends on the length outside the streamed model",
-)
-"""Reason and remedy of a refusal."""
 _PRODUCT = "a product of two streams grows with their length; bound it by a mask"
 
 

@@ -23,6 +23,17 @@ from tract_ref.stream.roi import Region
 FILL_ZERO = "zero"
 FILL_LOWEST = "lowest"
 
+NOTHING_STREAMS = (
+    "the output depends on the stream length, no input streams",
+    "compute it outside the streamed model",
+)
+"""Reason and remedy of a refusal."""
+LENGTH_IN_VALUE = (
+    "its value depends on the whole length of the stream",
+    "compute what depends on the length outside the streamed model",
+)
+"""Reason and remedy of a refusal."""
+
 
 class NodeContext(Protocol):
     """What a rule of either pulsifier may ask about the node it is given."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from tract_ref.ir.op import Op
 from tract_ref.onnx_io.table import OnnxCall
 from tract_ref.runtime.reach import Increment, Reach, RegionPlan
 from tract_ref.stream.fact import Linear
-from tract_ref.stream.tables import NodeContext, PulsifyContext, RegionContext
+from tract_ref.stream.tables import NOTHING_STREAMS, NodeContext, PulsifyContext, RegionContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,21 +304,30 @@ def lowest(dtype: DType) -> float | int | bool:
     return False
 
 
+def data_stream(ctx: NodeContext) -> Linear:
+    """Return how the first input streams.
+
+    Raises:
+        Refused: it does not, though the output depends on the stream length.
+    """
+    stream = ctx.stream(ctx.inputs[0])
+    if stream is None:
+        ctx.refuse(*NOTHING_STREAMS)
+    return stream
+
+
 def weighted_stream(ctx: NodeContext) -> Linear:
     """Return how the data of a convolution streams; kernel and bias are known before it starts.
 
     Raises:
         Refused: kernel, bias or channels stream, or nothing does.
     """
-    data, *weights = ctx.inputs
-    for wire, what in zip(weights, ("kernel", "bias"), strict=False):
+    for wire, what in zip(ctx.inputs[1:], ("kernel", "bias"), strict=False):
         if ctx.stream(wire) is not None:
             ctx.refuse(
                 f"its {what} streams", f"use a {what} that is known before the stream starts"
             )
-    stream = ctx.stream(data)
-    if stream is None:
-        refuse_static(ctx)
+    stream = data_stream(ctx)
     if stream.axis == 1:
         ctx.refuse(
             "the stream axis is the channel axis (1): every output would need every frame",
@@ -381,7 +390,7 @@ def stream_window(
     """
     stream = ctx.stream(wire)
     if stream is None:
-        refuse_static(ctx)
+        ctx.refuse(*NOTHING_STREAMS)
     spatial = stream.axis - spec.FIRST
     window = spec.axis(spatial)
     before, after = _fixed_pads(ctx, window, stream.axis)
@@ -389,14 +398,6 @@ def stream_window(
         wire, field=window.field, stride=window.stride, before=before, after=after, fill=fill
     )
     return framed, out, spec.with_padding(spatial, Valid())
-
-
-def refuse_static(ctx: NodeContext) -> NoReturn:
-    """Decline windows over data that depends on the stream length without streaming."""
-    ctx.refuse(
-        "the output depends on the stream length, no input streams",
-        "compute it outside the streamed model",
-    )
 
 
 def onnx_window(call: OnnxCall, sizes: tuple[int, ...], *, ceil: bool = False) -> WindowSpec:

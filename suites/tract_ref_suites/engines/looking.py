@@ -11,8 +11,8 @@ from tract_ref.ir.bodies import bound_symbols, splice
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Node, Outlet
 from tract_ref.ops.conv import Conv
+from tract_ref.ops.crop import Crop
 from tract_ref.ops.fft import Stft
-from tract_ref.ops.padding import Crop
 from tract_ref.ops.pool import MaxPool, SumPool
 from tract_ref.ops.slicing import Downsample, Slice
 from tract_ref.ops.submodel import Submodel

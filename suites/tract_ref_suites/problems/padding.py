@@ -11,7 +11,8 @@ from tract_ref.approx import Array
 from tract_ref.errors import EvalError, InvalidModel, Refused
 from tract_ref.ir.model import Model, Outlet
 from tract_ref.ir.op import Op
-from tract_ref.ops.padding import Crop, Pad, PulseEdge, PulseReflect
+from tract_ref.ops.crop import Crop
+from tract_ref.ops.padding import Pad, PulseEdge, PulseReflect
 from tract_ref.runtime.plan import Plan
 from tract_ref_suites.problems.base import (
     ErrorCase,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tract_ref.ir.fact import TDIM, DType
 from tract_ref.ir.model import Outlet
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.ops.padding import MODES, Crop, Pad, Pads, of_type
+from tract_ref.ops.crop import Crop
+from tract_ref.ops.padding import MODES, Pad, Pads, of_type
 
 
 def _onnx_pads(call: OnnxCall, rank: int) -> Pads:
