@@ -9,7 +9,7 @@ that is not its batch value is named.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -135,26 +135,28 @@ def frames_of(stream: Linear, symbol: str, source: int, total: int) -> int:
 
 
 def feeds(
-    model: Increments, inputs: Mapping[str, Tensor], chunks: list[int]
+    streams: Mapping[str, Linear | None],
+    symbol: str,
+    inputs: Mapping[str, Tensor],
+    chunks: Sequence[int],
 ) -> Iterator[dict[str, Tensor]]:
     """Yield what each push is fed; a stream without a frame is one empty push.
 
     Args:
-        model: what streams.
+        streams: how each input streams.
+        symbol: the stream symbol.
         inputs: whole inputs.
-        chunks: source frames per push.
+        chunks: source frames per push, all of them together the stream.
     """
-    batch, total, done = model.batch, sum(chunks), 0
-    streams = zip(batch.input_names, (model.streams.get(o) for o in batch.inputs), strict=True)
-    known = dict(streams)
-    for chunk in chunks or [0]:
+    total, done = sum(chunks), 0
+    for chunk in chunks or (0,):
         feed: dict[str, Tensor] = {}
-        for name, stream in known.items():
+        for name, stream in streams.items():
             if stream is None:
                 feed[name] = inputs[name]
                 continue
-            start = frames_of(stream, model.symbol, done, total) if done else 0
-            stop = frames_of(stream, model.symbol, done + chunk, total)
+            start = frames_of(stream, symbol, done, total) if done else 0
+            stop = frames_of(stream, symbol, done + chunk, total)
             feed[name] = inputs[name][(*(slice(None),) * stream.axis, slice(start, stop))]
         done += chunk
         yield feed
@@ -282,7 +284,8 @@ def _play(
             given[name].append(before + (results[name].shape[axis] if axis >= 0 else 0))
         received.append(session.received)
 
-    for number, feed in enumerate(feeds(trial.streaming, trial.inputs, chunks)):
+    known = dict(zip(batch.input_names, map(model.streams.get, batch.inputs), strict=True))
+    for number, feed in enumerate(feeds(known, model.symbol, trial.inputs, chunks)):
         take(session.push(feed))
         most = max(most, session.state_bytes)
         if progress is not None:

@@ -22,6 +22,7 @@ _OWN = {
     "check": "tract_ref.cli.check",
     "dims": "tract_ref.cli.dims",
     "dump": "tract_ref.cli.dump",
+    "stream": "tract_ref.cli.stream",
 }
 
 
@@ -49,6 +50,7 @@ class _Commands(click.Group):
             "dims": "Explain what becomes of a symbolic dimension, law by law.",
             "dump": "Print the graph after a pass.",
             "replay": "Run a saved case folder again.",
+            "stream": "Run a model chunk by chunk on your own frames.",
         }
         with formatter.section("Commands"):
             formatter.write_dl([(n, about.get(n, "")) for n in self.list_commands(ctx)])
