@@ -34,6 +34,7 @@ from tract_ref.stream.shared import (
     region_along_tracked_axis,
 )
 from tract_ref.stream.tables import (
+    FILL_ZERO,
     INPUT_ROI,
     PULSIFY_V1,
     REGION_V2,
@@ -237,7 +238,7 @@ def region_stft(op: Stft, node: Node, ctx: RegionContext) -> RegionPlan:
     reach = Reach(scale=op.stride, high=op.frame - 1)
     inputs = (reach, *(None,) * (len(ctx.inputs) - 1))
     length = ctx.batch_output().shape[op.axis]
-    return RegionPlan(op.axis, length, stream.rate / op.stride, inputs, whole(op))
+    return RegionPlan(op.axis, length, stream.rate / op.stride, inputs, whole(op), FILL_ZERO)
 
 
 @NNEF.load("tract_core_fft", "input", "axis", "inverse")

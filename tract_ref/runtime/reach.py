@@ -164,7 +164,7 @@ class RegionPlan:
         inputs: per input what an output frame reads of it; None for one that does not stream.
         main: what makes an increment; None: the window itself is the output.
         fill: what windows read outside the stream, in fixed pulses: a name of `stream/tables` or a
-            number; None for an op whose windows never leave it.
+            number; None for an op that has no windows: it keeps frames, or regroups them.
         turn: the op of a turn in fixed pulses; None: it is that of `main`.
         unit: output frames that a turn of a fixed pulse brings a multiple of.
         lowered: how the node is wired in fixed pulses, where what it needs says too little.

@@ -23,6 +23,7 @@ from tract_ref_suites.checks.stream import (
 )
 from tract_ref_suites.checks.symbolic import any_turns_agree
 from tract_ref_suites.checks.tight import nothing_is_too_large
+from tract_ref_suites.checks.v1_v2 import v2_equals_v1
 from tract_ref_suites.engines.protocol import Engine
 from tract_ref_suites.problems.base import Problem
 
@@ -67,6 +68,7 @@ OWN_LAWS = (
     Law("P2", _own(any_pulse_agrees), streams=True),
     Law("P3", _own(filler_never_shows), streams=True),
     Law("P4", _own(declutter_changes_no_value)),
+    Law("P5", _own(v2_equals_v1), streams=True, refuses=True),
     Law("P6", _own(round_trip_keeps_model)),
     Law("P7", _own(wires_match_their_facts)),
     Law("P8", _own(sessions_are_values), streams=True),
