@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from tract_ref.dim import Dim, slope, symbols
-from tract_ref.errors import Inconclusive, InternalError, Refused
+from tract_ref.errors import Inconclusive, InternalError
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source, joined
 from tract_ref.ir.op import Op
@@ -21,6 +21,7 @@ from tract_ref.ops.slicing import Slice
 from tract_ref.ops.structure import Identity
 from tract_ref.passes.delays import DelayRecord, Part
 from tract_ref.passes.late_end import most_ahead
+from tract_ref.passes.node_context import BatchNodeContext
 from tract_ref.passes.reads import Reads, Window, source_reads, windowed
 from tract_ref.stream.fact import LATE_END, Linear
 from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
@@ -29,7 +30,7 @@ from tract_ref.stream.window import lowest
 STAGE = "pulsify v1"
 
 
-class PulseContext:
+class PulseContext(BatchNodeContext):
     """Context of the rules while one model is pulsified.
 
     Args:
@@ -40,14 +41,10 @@ class PulseContext:
     """
 
     def __init__(self, batch: Model, pulse: Pulse, symbol: str, stage: str = STAGE) -> None:
-        self.batch = batch
+        super().__init__(batch, symbol, stage)
         self.pulse = pulse
-        self.symbol = symbol
-        self.stage = stage
         scope = batch.scope.asserting(f"{pulse.symbol}>=1") if pulse.symbol else batch.scope
         self.model = Model(scope)
-        # No stream is shorter than nothing.
-        self._lengths = batch.scope.asserting(f"{symbol}>=0")
         self.moved: dict[Outlet, Outlet] = {}
         self._streams: dict[Outlet, Linear] = {}
         self._delays: dict[tuple[Outlet, int, int], Outlet] = {}
@@ -55,7 +52,6 @@ class PulseContext:
         # Of the wires that `window` and `accumulate` made.
         self._windows: dict[Outlet, _Framed] = {}
         self.record = DelayRecord(batch, self.model, self.moved, self._streams, self._reads)
-        self._node: Node | None = None
         self._inputs: tuple[Outlet, ...] = ()
 
     # Driver side
@@ -95,24 +91,9 @@ class PulseContext:
     # Rule side
 
     @property
-    def node(self) -> Node:
-        """The batch node."""
-        if self._node is None:
-            raise InternalError("the context is asked outside a node")
-        return self._node
-
-    @property
     def inputs(self) -> tuple[Outlet, ...]:
         """The pulsed wires that stand for the node's inputs."""
         return self._inputs
-
-    def batch_input(self, slot: int) -> Fact:
-        """Return the batch fact of an input."""
-        return self.batch.fact(self.node.inputs[slot])
-
-    def batch_output(self, slot: int = 0) -> Fact:
-        """Return the batch fact of an output."""
-        return self.node.outputs[slot]
 
     def fact(self, wire: Outlet) -> Fact:
         """Return the fact of a pulsed wire."""
@@ -250,20 +231,7 @@ class PulseContext:
         streams = [(w, s) for w in wires if (s := self._streams.get(w)) is not None]
         if not streams:
             return wires, None
-        first = streams[0][1]
-        for _, other in streams[1:]:
-            if other.rate != first.rate:
-                self.refuse(
-                    f"streams of different rates meet ({first.rate} and {other.rate} frames per "
-                    "source frame)",
-                    "bring both branches to one rate",
-                )
-            if self._lengths.decide_equal(first.length, other.length) is not True:
-                self.refuse(
-                    f"streams of lengths {first.length} and {other.length} frames meet, which are "
-                    "not proved equal",
-                    "crop the branches to one length, or assert a bound on the symbol",
-                )
+        first = self.alike([stream for _, stream in streams])
         latest = max(s.delay for _, s in streams)
         synced = tuple(
             self._awaited(w, latest - s.delay) if (s := self._streams.get(w)) is not None else w
@@ -446,11 +414,6 @@ class PulseContext:
             return fill
         value = lowest(fact.dtype) if fill == FILL_LOWEST else 0
         return np.asarray(value, fact.dtype)
-
-    def refuse(self, reason: str, remedy: str) -> NoReturn:
-        """Decline the node."""
-        node = self.node
-        raise Refused(reason, stage=self.stage, node=node.name, op=node.op.name, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)

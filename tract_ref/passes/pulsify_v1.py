@@ -23,6 +23,7 @@ from tract_ref.ir.rules import Refusal
 from tract_ref.passes.before_pulsify import before_pulsify
 from tract_ref.passes.declutter import declutter
 from tract_ref.passes.delays import DelayRecord, DelayStep, wire_called
+from tract_ref.passes.node_context import follows_length
 from tract_ref.passes.pulse_context import STAGE, PulseContext
 from tract_ref.stream.fact import Linear, PulsedFact
 from tract_ref.stream.tables import PULSIFY_V1
@@ -289,7 +290,7 @@ def _translate(context: PulseContext, node: Node) -> None:
     context.enter(node)
     streams = any(context.stream(wire) is not None for wire in context.inputs)
     try:
-        if not (streams or isinstance(node.op, Source) or _mentions(node, context.symbol)):
+        if not (streams or isinstance(node.op, Source) or follows_length(node, context.symbol)):
             results = context.wire(node.op, context.inputs, *(None for _ in node.outputs))
         else:
             rule = PULSIFY_V1.lookup(type(node.op))
@@ -300,10 +301,6 @@ def _translate(context: PulseContext, node: Node) -> None:
     except TractRefError as error:
         raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
     context.leave(results)
-
-
-def _mentions(node: Node, symbol: str) -> bool:
-    return node.op.mentions(symbol) or any(fact.mentions(symbol) for fact in node.outputs)
 
 
 def _require_streaming(context: PulseContext, batch: Model) -> None:

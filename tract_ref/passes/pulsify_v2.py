@@ -2,21 +2,20 @@
 
 The rules of REGION_V2 say, per node, which input frames an output frame reads. From that alone
 follow the exact increments (`Increments.session`), the regions in closed form
-(`Increments.regions`), and fixed pulses (`pulsify_fixed`).
+(`Increments.regions`), and fixed pulses (`passes/fixed_pulse`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
 
 from tract_ref.errors import EvalError, Inconclusive, InternalError, Refused, TractRefError
-from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Node, Outlet, Source
 from tract_ref.ir.rules import Refusal
 from tract_ref.passes.before_pulsify import before_pulsify
 from tract_ref.passes.declutter import declutter
+from tract_ref.passes.node_context import BatchNodeContext, follows_length
 from tract_ref.passes.pulsify_v1 import stream_symbol
 from tract_ref.runtime.increments import IncrementSession, Program
 from tract_ref.runtime.reach import RegionPlan
@@ -27,7 +26,7 @@ from tract_ref.stream.tables import REGION_V2
 STAGE = "pulsify v2"
 
 
-class RegionContext:
+class RegionContext(BatchNodeContext):
     """Context of the rules while one model is judged.
 
     Args:
@@ -36,13 +35,9 @@ class RegionContext:
     """
 
     def __init__(self, batch: Model, symbol: str) -> None:
-        self.batch = batch
-        self.symbol = symbol
+        super().__init__(batch, symbol, STAGE)
         self.plans: dict[int, RegionPlan] = {}
         self.streams: dict[Outlet, Linear] = {}
-        self._node: Node | None = None
-        # No stream is shorter than nothing.
-        self._lengths = batch.scope.asserting(f"{symbol}>=0")
 
     def judge(self, node: Node) -> None:
         """Ask a node's rule what it needs.
@@ -52,10 +47,7 @@ class RegionContext:
         """
         self._node = node
         streams = any(wire in self.streams for wire in node.inputs)
-        mentions = node.op.mentions(self.symbol) or any(
-            fact.mentions(self.symbol) for fact in node.outputs
-        )
-        if not (streams or mentions or isinstance(node.op, Source)):
+        if not (streams or isinstance(node.op, Source) or follows_length(node, self.symbol)):
             return
         try:
             rule = REGION_V2.lookup(type(node.op))
@@ -77,24 +69,9 @@ class RegionContext:
     # Rule side
 
     @property
-    def node(self) -> Node:
-        """The batch node."""
-        if self._node is None:
-            raise InternalError("the context is asked outside a node")
-        return self._node
-
-    @property
     def inputs(self) -> tuple[Outlet, ...]:
         """The node's inputs."""
         return self.node.inputs
-
-    def batch_input(self, slot: int) -> Fact:
-        """Return the fact of an input."""
-        return self.batch.fact(self.node.inputs[slot])
-
-    def batch_output(self, slot: int = 0) -> Fact:
-        """Return the fact of an output."""
-        return self.node.outputs[slot]
 
     def stream(self, wire: Outlet) -> Linear | None:
         """Return how a wire streams."""
@@ -106,25 +83,7 @@ class RegionContext:
         found = [s for slot in chosen if (s := self.stream(self.inputs[slot])) is not None]
         if not found:
             self.refuse("no input streams", "compute it outside the streamed model")
-        first = found[0]
-        for other in found[1:]:
-            if other.rate != first.rate:
-                self.refuse(
-                    f"streams of different rates meet ({first.rate} and {other.rate} frames per "
-                    "source frame)",
-                    "bring both branches to one rate",
-                )
-            if self._lengths.decide_equal(first.length, other.length) is not True:
-                self.refuse(
-                    f"streams of lengths {first.length} and {other.length} frames meet, which are "
-                    "not proved equal",
-                    "crop the branches to one length, or assert a bound on the symbol",
-                )
-        return first
-
-    def refuse(self, reason: str, remedy: str) -> NoReturn:
-        """Decline the node."""
-        raise Refused(reason, stage=STAGE, node=self.node.name, op=self.node.op.name, remedy=remedy)
+        return self.alike(found)
 
 
 @dataclass(frozen=True)
