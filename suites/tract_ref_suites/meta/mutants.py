@@ -45,6 +45,7 @@ from tract_ref_suites.engines.reference import ReferenceEngine
 from tract_ref_suites.meta import broken
 from tract_ref_suites.meta.mutant import Apply, Kind, Mutant, Tried
 from tract_ref_suites.meta.mutants_dims import DIM_MUTANTS
+from tract_ref_suites.meta.mutants_fixed import FIXED_MUTANTS
 from tract_ref_suites.meta.mutants_graph import GRAPH_MUTANTS
 from tract_ref_suites.meta.mutants_roi import ROI_MUTANTS
 from tract_ref_suites.meta.mutants_stream import STREAM_MUTANTS
@@ -171,7 +172,7 @@ def needed(mutant: Mutant, law: Law) -> int | None:
     Only an example on which the sound engine passes counts: elsewhere the law says nothing.
     """
     for count, problem in enumerate(problems_of(mutant), start=1):
-        if law.streams and not cast(Problem, problem).pulses:
+        if not law.is_about(cast(Problem, problem)):
             continue
         # The sound engine first: what it leaves in a cache must not come from the mutant.
         if not _sound(law.id, problem):
@@ -444,6 +445,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     **DIM_MUTANTS,
     **STREAM_MUTANTS,
+    **FIXED_MUTANTS,
     **GRAPH_MUTANTS,
     **ROI_MUTANTS,
 }  # fmt: skip
