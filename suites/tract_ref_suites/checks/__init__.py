@@ -12,6 +12,7 @@ from tract_ref_suites.checks.engine import (
 )
 from tract_ref_suites.checks.facts import wires_match_their_facts
 from tract_ref_suites.checks.fast import fast_equals_eval
+from tract_ref_suites.checks.increments import increments_are_exact
 from tract_ref_suites.checks.oracle import eval_equals_oracle
 from tract_ref_suites.checks.passes import declutter_changes_no_value, round_trip_keeps_model
 from tract_ref_suites.checks.roi import regions_cover_what_shows
@@ -74,6 +75,7 @@ OWN_LAWS = (
     Law("P8", _own(sessions_are_values), streams=True),
     Law("P9", _own(_nothing_is_too_small_or_too_large)),
     Law("P11", _own(fast_equals_eval)),
+    Law("P12", _own(increments_are_exact), streams=True, refuses=True),
     Law("P13", _own(any_turns_agree), streams=True),
 )
 ENGINE_BATCH = Law("P10", engine_equals_batch)

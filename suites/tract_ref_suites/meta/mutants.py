@@ -47,6 +47,7 @@ from tract_ref_suites.meta.mutant import Apply, Kind, Mutant, Tried
 from tract_ref_suites.meta.mutants_dims import DIM_MUTANTS
 from tract_ref_suites.meta.mutants_fixed import FIXED_MUTANTS
 from tract_ref_suites.meta.mutants_graph import GRAPH_MUTANTS
+from tract_ref_suites.meta.mutants_increments import INCREMENT_MUTANTS
 from tract_ref_suites.meta.mutants_roi import ROI_MUTANTS
 from tract_ref_suites.meta.mutants_stream import STREAM_MUTANTS
 from tract_ref_suites.problems import families
@@ -448,6 +449,7 @@ MUTANTS: dict[str, Mutant] = {
     **FIXED_MUTANTS,
     **GRAPH_MUTANTS,
     **ROI_MUTANTS,
+    **INCREMENT_MUTANTS,
 }  # fmt: skip
 
 
