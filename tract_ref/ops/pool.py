@@ -180,27 +180,28 @@ class SumPool(Op):
 
 @dataclass(frozen=True)
 class PoolMean(Op):
-    """Divide the sums of a streamed average pool by its counts: out = sum / count.
+    """Divide the sums of a streamed average pool by its counts: out = sum / (count + ..).
 
     Shapes:
         sum    [N, C, spatial..]
-        count  [1, 1, spatial..]
+        count  [1, 1, spatial..], one or two
     """
 
-    arity = (2, 2)
+    arity = (2, 3)
 
     def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """The fact of the sums."""
-        total, count = inputs
-        is_apart = count.shape[:2] != (1, 1) or contradicts(count.shape[2:], total.shape[2:])
-        if total.dtype != count.dtype or is_apart:
-            raise InvalidModel(f"counts {count} do not fit sums {total}")
+        total, *counts = inputs
+        for count in counts:
+            is_apart = count.shape[:2] != (1, 1) or contradicts(count.shape[2:], total.shape[2:])
+            if total.dtype != count.dtype or is_apart:
+                raise InvalidModel(f"counts {count} do not fit sums {total}")
         return (total.without_const(),)
 
     def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Divide; 0 / 0 outside the stream is NaN."""
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            return (inputs[0] / inputs[1],)
+            return (inputs[0] / sum(inputs[2:], inputs[1]),)
 
 
 @INPUT_ROI.rule(MaxPool, SumPool)
@@ -251,7 +252,7 @@ def pulsify_sum_pool(op: SumPool, node: Node, ctx: PulsifyContext) -> tuple[Outl
     through the same windows and counts the frames that exist.
 
     Errors:
-        Refused: as MaxPool; also counted padding in ceil mode on the stream axis.
+        Refused: as MaxPool.
     """
     if not _slides(op.window, ctx):
         return along_tracked_axis(op, node, ctx)
@@ -273,24 +274,12 @@ def _varies(op: SumPool, axis: int, ctx: NodeContext) -> bool:
 
 
 def _pulsed_mean(op: SumPool, ctx: PulsifyContext) -> tuple[Outlet, ...]:
-    """Wire the sum of the windows over the count of what is in them.
-
-    Raises:
-        Refused: counted padding in ceil mode on the stream axis.
-    """
-    data, stream = ctx.inputs[0], data_stream(ctx)
-    padding = op.window.padding[stream.axis - 2]
-    if op.count_include_pad and isinstance(padding, Explicit) and (padding.before or padding.after):
-        ctx.refuse(
-            "counted padding in ceil mode on the stream axis: the last windows count padding "
-            "but not what hangs over it",
-            "set ceil_mode=0 or count_include_pad=0",
-        )
-    framed, out, window = stream_window(ctx, data, op.window, fill=FILL_ZERO)
+    """Wire the sum of the windows over the counts of what is in them."""
+    framed, out, window = stream_window(ctx, ctx.inputs[0], op.window, fill=FILL_ZERO)
     plain = SumPool(window, count_include_pad=op.count_include_pad, normalize=False)
     total = ctx.wire(plain, (framed,), out, suffix="sum")
-    count = _stream_counts(op, ctx, stream)
-    return ctx.wire(PoolMean(), (*total, *count), out)
+    wires, latest = ctx.sync((*total, *_stream_counts(op, ctx, data_stream(ctx))))
+    return ctx.wire(PoolMean(), wires, latest)
 
 
 def _slides(window: WindowSpec, ctx: NodeContext) -> bool:
@@ -300,7 +289,11 @@ def _slides(window: WindowSpec, ctx: NodeContext) -> bool:
 
 
 def _stream_counts(op: SumPool, ctx: PulsifyContext, stream: Linear) -> tuple[Outlet, ...]:
-    """Pool a stream of ones through the windows of `op`: the number of positions counted."""
+    """Pool streams of ones through the windows of `op`: what they count adds up.
+
+    In ceil mode counted padding is one more stretch of the ones at their end, since what hangs over
+    it does not count, and ones before a stream of zeros in front.
+    """
     fact = ctx.fact(ctx.inputs[0])
     spec, shape = op.window, [1, 1]
     for axis, n in enumerate(fact.shape[2:], start=2):
@@ -318,10 +311,22 @@ def _stream_counts(op: SumPool, ctx: PulsifyContext, stream: Linear) -> tuple[Ou
             extra = before + (given.after if isinstance(given, Explicit) else after)
             spec = spec.with_padding(axis - 2, explicit(0, 0, ceil=ceil))
         shape.append(n + extra)
-    ones = ctx.steady(np.ones(shape, fact.dtype), stream, "ones")
-    framed, out, window = stream_window(ctx, ones, spec, fill=FILL_ZERO)
-    counter = SumPool(window, count_include_pad=False, normalize=False)
-    return ctx.wire(counter, (framed,), out, suffix="count")
+    given = spec.padding[stream.axis - 2]
+    streams = [(stream, 1, given, 0)]
+    if op.count_include_pad and isinstance(given, Explicit):
+        longer = replace(stream, length=stream.length + given.after)
+        streams = [(longer, 1, explicit(given.before, 0, ceil=True), 0)]
+        if given.before:
+            streams.append((stream, 0, explicit(given.before, 0), 1))
+    counts: list[Outlet] = []
+    for counted, value, padding, fill in streams:
+        steady = ctx.steady(np.full(shape, value, fact.dtype), counted, "ones" if value else "none")
+        padded_spec = spec.with_padding(stream.axis - 2, padding)
+        beside = np.asarray(fill, fact.dtype)
+        framed, out, window = stream_window(ctx, steady, padded_spec, fill=beside)
+        counter = SumPool(window, count_include_pad=False, normalize=False)
+        counts += ctx.wire(counter, (framed,), out, suffix="count" if value else "front")
+    return tuple(counts)
 
 
 refuse_streaming(

@@ -378,7 +378,7 @@ def _fixed_pads(ctx: NodeContext, window: AxisWindow, axis: int) -> tuple[int, i
 
 
 def stream_window(
-    ctx: PulsifyContext, wire: Outlet, spec: WindowSpec, *, fill: str
+    ctx: PulsifyContext, wire: Outlet, spec: WindowSpec, *, fill: str | Tensor
 ) -> tuple[Outlet, Linear, WindowSpec]:
     """Return what the windows of a turn read, how the output streams, and the unpadded spec.
 
