@@ -376,6 +376,12 @@ def _fixed_sizes(ctx: NodeContext, axis: int, last: int) -> list[int]:
             size = 0
         elif isinstance(size, TDim) and stream is None:
             ctx.refuse(f"input {slot} has {size} frames on axis {axis}", "set its symbols")
+        elif isinstance(size, TDim) and _is_fixed(ctx, last):
+            ctx.refuse(
+                f"puts the first frames of a stream, input {last}, after the end of another one: "
+                "they would have to be kept until then",
+                "put them in front, or make them constants",
+            )
         elif isinstance(size, TDim):
             ctx.refuse(
                 f"joins {_streams(ctx)} streams along the stream axis {axis}: one would start "
@@ -391,6 +397,12 @@ def _fixed_sizes(ctx: NodeContext, axis: int, last: int) -> list[int]:
             )
         sizes.append(size)
     return sizes
+
+
+def _is_fixed(ctx: NodeContext, slot: int) -> bool:
+    """Say whether a stream has a number of frames that is known before it starts."""
+    stream = ctx.stream(ctx.inputs[slot])
+    return stream is not None and isinstance(ctx.batch.scope.simplify(stream.length), int)
 
 
 def _streams(ctx: NodeContext) -> int:

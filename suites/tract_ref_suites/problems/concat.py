@@ -435,6 +435,11 @@ ERRORS: dict[str, ErrorCase] = {
         Refused,
         'pulsify v1: node "op" (Concat): joins 2 streams along the stream axis 0: one would',
     ),
+    "Concat-first-frames-kept-until-the-end": ErrorCase(
+        pulsing(lambda: _pieces(Slice(0, 3, S), Slice(0, 0, 3), least=3)),
+        Refused,
+        'pulsify v1: node "op" (Concat): puts the first frames of a stream, input 1, after the end',
+    ),
     "Concat-pieces-of-two-rates": ErrorCase(
         pulsing(lambda: _pieces(Slice(0, 0, 3), Downsample(0, 2), least=3)),
         Refused,
