@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tract_ref.ir.fact import Tensor
-from tract_ref.ir.model import Node, Outlet
+from tract_ref.ir.model import Node, Outlet, Source
 from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ops.binary import Add
 from tract_ref.ops.buffer import Delay, PulsePad
@@ -50,6 +50,49 @@ def sync_to(which: Callable[[list[int]], int], *, less: int = 0) -> Broken:
         return sync
 
     return patched(PulseContext, "sync", make)
+
+
+def idle_at_merges(frames: int) -> Broken:
+    """Let streams that meet wait some frames for nothing, and announce it."""
+
+    def make(old: Any) -> Any:
+        def sync(self: Any, wires: tuple[Outlet, ...]) -> tuple[tuple[Outlet, ...], Linear | None]:
+            synced, shared = old(self, wires)
+            if shared is None or sum(self.stream(wire) is not None for wire in wires) < 2:
+                return synced, shared
+            late = tuple(self.delay(w, frames) if self.stream(w) is not None else w for w in synced)
+            return late, replace(shared, delay=shared.delay + frames)
+
+        return sync
+
+    return patched(PulseContext, "sync", make)
+
+
+def idle_before_windows(frames: int) -> Broken:
+    """Let a stream wait some output frames for nothing before it is cut into windows."""
+
+    def make(old: Any) -> Any:
+        def window(self: Any, wire: Outlet, **rest: Any) -> tuple[Outlet, Linear]:
+            return old(self, self.delay(wire, frames * rest["stride"]), **rest)
+
+        return window
+
+    return patched(PulseContext, "window", make)
+
+
+@contextmanager
+def idle_sources(frames: int) -> Break:
+    """Let every stream wait some frames for nothing as it comes in."""
+    rule = rule_of(PULSIFY_V1, Source)
+
+    def idle(op: Source, node: Node, ctx: Any) -> tuple[Outlet, ...]:
+        return tuple(
+            ctx.delay(wire, frames) if ctx.stream(wire) is not None else wire
+            for wire in rule(op, node, ctx)
+        )
+
+    with PULSIFY_V1.replaced(Source, idle):
+        yield
 
 
 def late_end_short() -> Broken:

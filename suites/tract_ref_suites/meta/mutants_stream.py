@@ -29,6 +29,35 @@ _ENDS = ("conv/Conv-after-end-crop", "padding/Pad-after-end-crop", "chains/Chain
 _RANGE = ("range/Range-rest", "range/Range-stream")
 _TABLE = ("slicing/Slice-uniform-table", "slicing/Slice-table")
 _DECONV = ("deconv/Deconv-after-crops", "deconv/Deconv-after-conv-1", "unets/UNet-random")
+# Strategies whose values hide what is read, or whose delays are not the least: nothing but closed
+# forms sees that such streams come too late.
+MERGING = (
+    "graphs/Dag-random",
+    "masks/Mask-stream",
+    "binary/Add-floats",
+    "unets/UNet-random",
+    "select/Select-branches",
+    "concat/Concat-beside",
+)
+WINDOWING = (
+    "conv/Conv-plus-conv",
+    "conv/Conv-after-pad",
+    "deconv/Deconv-after-conv",
+    "spec_pulse/Conv-6-4",
+    "graphs/Dag-random",
+    "unets/UNet-random",
+    "chains/Chain-random",
+)
+PASSING = (
+    "slicing/Slice-bounded-pad",
+    "slicing/Slice-stream",
+    "submodel/Submodel",
+    "submodel/IfThenElse",
+    "padding/Pad-edge",
+    "padding/Pad-reflect",
+    "concat/Concat-front",
+    "axes/Reshape-split",
+)
 _NORM = ("norm/ExpUnitNorm-after-a-crop", "norm/ExpUnitNorm-along-the-stream")
 
 
@@ -40,6 +69,18 @@ STREAM_MUTANTS: dict[str, Mutant] = {
     "sync-one-short": mutant(
         "rule", "streams that meet wait one frame less than the latest needs",
         lambda: bad.sync_to(max, less=1), "P1 P1e", *_MEET,
+    ),
+    "idle-at-merges": mutant(
+        "rule", "streams that meet wait three frames for nothing, and say so",
+        lambda: bad.idle_at_merges(3), "P9", *MERGING,
+    ),
+    "idle-before-windows": mutant(
+        "rule", "windows come two frames later than they could, and say so",
+        lambda: bad.idle_before_windows(2), "P9", *WINDOWING,
+    ),
+    "idle-sources": mutant(
+        "rule", "streams wait two frames for nothing as they come in, and say so",
+        lambda: bad.idle_sources(2), "P9", *PASSING,
     ),
     "late-end-one-short": mutant(
         "rule", "an end that is known late is waited for one frame less",

@@ -287,7 +287,7 @@ class SplitProblem(Problem):
         return "exact"
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         """The pad's frames are known at the end of the stream, those before them earlier."""
         return "a pad and a crop that undo each other are translated one by one"
 

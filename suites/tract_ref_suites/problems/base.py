@@ -108,7 +108,12 @@ class Problem(ABC):
 
     @property
     def loose(self) -> str:
-        """Why a smaller delay or field would do than v1 takes; empty when both are the least."""
+        """Why no pair of streams may show the least delay or field; empty when one always does."""
+        return ""
+
+    @property
+    def rounds(self) -> str:
+        """Why a smaller delay would do than the rules take; empty when theirs is the least."""
         return ""
 
     def least_delay(self, pulse: int) -> int | None:

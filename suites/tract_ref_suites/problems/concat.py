@@ -217,9 +217,9 @@ class FrontProblem(Streamed):
         return "exact"
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         waits = self._waits() > max(0, self.crop[0] - self._frames())
-        return super().loose or ("a turn may bring all of the piece in front" if waits else "")
+        return "a turn may bring all of the piece in front" if waits else ""
 
     def _frames(self) -> int:
         """Frames in front."""

@@ -134,7 +134,7 @@ class ConvChain(Streamed):
     kernels: tuple[tuple[int, ...], ...]
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         strides = any(along.stride > 1 or any(along.pads(1)) for along in self.chain)
         return "each convolution rounds its own delay" if strides else ""
 
@@ -201,7 +201,7 @@ class PadConv(Streamed):
         return 1 if self.mode == "edge" and any(self.pad) else 0
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         return "a pad that is not folded is translated alone, then the convolution"
 
     def apply(self, model: Model, wire: Outlet) -> Outlet:

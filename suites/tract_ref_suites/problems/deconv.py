@@ -256,8 +256,8 @@ class Coder(Streamed):
         return spread(coded, second, None, (self.up,), 1)
 
     @property
-    def loose(self) -> str:
-        """Why less would do: fields of phases that never meet are joined."""
+    def rounds(self) -> str:
+        """Why less would do: kernels of some phases never meet."""
         return "the kernels of both meet in some phases only"
 
 

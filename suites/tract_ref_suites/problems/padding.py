@@ -92,9 +92,9 @@ class PadProblem(Streamed):
         return needed + sum(self.crop) if any(pair) and needed else 0
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         if self.mode == "constant":
-            return super().loose
+            return ""
         return "a smaller delay depends on the pulse (spec/pulse.md 8.17, 8.18)"
 
     def least_delay(self, pulse: int) -> int | None:

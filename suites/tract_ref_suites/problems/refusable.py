@@ -98,6 +98,10 @@ class Refusable(Problem):
     def loose(self) -> str:
         return self.inner.loose
 
+    @property
+    def rounds(self) -> str:
+        return self.inner.rounds
+
     def model(self) -> Model:
         return self.inner.model()
 

@@ -72,10 +72,9 @@ class SliceProblem(Streamed):
         return "exact"
 
     @property
-    def loose(self) -> str:
-        if self.on == self.axis and self.end > 0:
-            return "frames up to a fixed end may all come in one turn"
-        return super().loose
+    def rounds(self) -> str:
+        fixed = self.on == self.axis and self.end > 0
+        return "frames up to a fixed end may all come in one turn" if fixed else ""
 
     def least_delay(self, pulse: int) -> int | None:
         return self.crop[0] + (self.start if self.on == self.axis else 0)
@@ -302,7 +301,7 @@ class BoundedPad(Streamed):
     after: int
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         return "the pad waits for an end that only short streams move"
 
     def apply(self, model: Model, wire: Outlet) -> Outlet:

@@ -99,7 +99,7 @@ class UNetProblem(Problem):
         return int(np.prod([level.stride for level in self.levels], dtype=int))
 
     @property
-    def loose(self) -> str:
+    def rounds(self) -> str:
         return "the kernels of both ways meet in some phases only"
 
     def rates(self) -> list[int]:

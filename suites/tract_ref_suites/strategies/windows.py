@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -99,15 +100,17 @@ class Along:
         """How much padding goes before the first position does not depend on the length."""
         return len({self.pads(n)[0] for n in range(1, 2 * self.stride + self.field + 2)}) == 1
 
-    def least_delay(self, early: int, late: int) -> int:
+    def least_delay(self, early: int, late: int, lengths: Iterable[int] = ()) -> int:
         """Return the smallest delay of the windows of a stream (spec/pulse.md 9.2).
 
         Args:
             early: delay of the stream.
             late: its delay when its end must be known in time.
+            lengths: what the stream may be long; anything when none is said.
         """
-        several = range(1, 2 * self.stride + self.field + 2)
-        before = self.pads(1)[0]
+        some = {n for n in lengths if n > 0} if isinstance(self.padding, str) else ()
+        several = some or range(1, 2 * self.stride + self.field + 2)
+        before = self.pads(max(several))[0]
         hangs = self.ceil and self.stride > 1 and self.field > 0
         # In ceil mode a window of one position never starts in the padding behind.
         reads = self.field > 0 or not self.ceil
