@@ -190,11 +190,12 @@ def _op(plan: RegionPlan, ctx: PulseContext, reach: Reach, turn: FixedTurn) -> O
     kept = (reach.high - reach.low + reach.per - 1) // reach.per
     start = kept * reach.per - reach.high if reach.scale == 1 else -(reach.low // reach.scale)
     found: list[tuple[Op, ...]] = []
-    for frames in (unit, 2 * unit):
+    # Turns of a symbolic pulse differ in size, and have one op.
+    for frames in (unit, 2 * unit) if ctx.pulse.symbol else (unit,):
         stop = reach.last(start + frames - 1) + 1
         windows = tuple((0, stop if given is not None else 0) for given in plan.inputs)
         found.append(plan.main(Increment(start, frames, windows, (None,) * len(windows))))
-    if found[0] != found[1] or len(found[0]) != 1:
+    if found[0] != found[-1] or len(found[0]) != 1:
         raise InternalError("its increments depend on their size, and no op of a turn is told")
     return found[0][0]
 

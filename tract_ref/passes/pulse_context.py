@@ -11,6 +11,7 @@ import numpy as np
 
 from tract_ref.dim import Dim, slope, symbols
 from tract_ref.errors import Inconclusive, InternalError
+from tract_ref.ir.dump import simple_fact
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source, joined
 from tract_ref.ir.op import Op
@@ -135,6 +136,10 @@ class PulseContext(BatchNodeContext):
         outlets = self.model.wire(unique, op, inputs, origin=self.node.origin)
         if len(streams) != len(outlets):
             raise InternalError(f"{len(streams)} streaming facts for {len(outlets)} outputs")
+        if self.pulse.symbol:
+            # Only the scope knows that a turn is not empty; what is not simplified would nest.
+            made = self.model.nodes[outlets[0].node]
+            made.outputs = tuple(simple_fact(fact, self.model.scope) for fact in made.outputs)
         for outlet, stream in zip(outlets, streams, strict=True):
             if stream is not None:
                 self._streams[outlet] = stream
