@@ -62,19 +62,16 @@ def rule_of(table: RuleTable[Any, Any], key: object) -> Callable[..., Any]:
 
 
 def delay_announced(by: int) -> Broken:
-    """Announce another delay than the one that the Delay node makes."""
+    """Announce another delay of windows than there is."""
 
     def make(old: Any) -> Any:
-        def delay(self: Any, wire: Outlet, delay: int, *, overlap: int = 0) -> Outlet:
-            later = old(self, wire, delay, overlap=overlap)
-            if later == wire:
-                return wire
-            stream = self.streaming(later)
-            return self.restream(later, replace(stream, delay=max(0, stream.delay + by)))
+        def window(self: Any, wire: Outlet, **rest: Any) -> tuple[Outlet, Linear]:
+            framed, out = old(self, wire, **rest)
+            return framed, replace(out, delay=max(0, out.delay + by))
 
-        return delay
+        return window
 
-    return patched(PulseContext, "delay", make)
+    return patched(PulseContext, "window", make)
 
 
 def delay_too_long() -> Broken:

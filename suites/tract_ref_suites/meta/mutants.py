@@ -167,8 +167,8 @@ def _sound(law_id: str, problem: Tried) -> bool:
     return not fails(all_laws()[law_id], problem, ReferenceEngine())
 
 
-def needed(mutant: Mutant, law: Law) -> int | None:
-    """Return how many examples a law needs to catch a mutant, None when it does not.
+def caught(mutant: Mutant, law: Law) -> tuple[int, Tried] | None:
+    """Return how many examples a law needs to catch a mutant, and the last; None when it does not.
 
     Only an example on which the sound engine passes counts: elsewhere the law says nothing.
     """
@@ -181,8 +181,28 @@ def needed(mutant: Mutant, law: Law) -> int | None:
         with mutant.apply() as engine:
             judged: Engine = engine if isinstance(engine, ThroughDoor) else ReferenceEngine()
             if fails(law, problem, judged):
-                return count
+                return count, problem
     return None
+
+
+def needed(mutant: Mutant, law: Law) -> int | None:
+    """Return how many examples a law needs to catch a mutant, None when it does not."""
+    found = caught(mutant, law)
+    return None if found is None else found[0]
+
+
+def leaves_nothing(mutant: Mutant, law: Law) -> bool:
+    """Say whether a law that caught a mutant passes the same example after the mutant's context.
+
+    The sound engine is asked anew: what `caught` remembers of it is from before the mutant.
+
+    Raises:
+        LookupError: the law does not catch the mutant.
+    """
+    found = caught(mutant, law)
+    if found is None:
+        raise LookupError(f"{law.id} is blind to the mutant: {mutant.about}")
+    return not fails(law, found[1], ReferenceEngine())
 
 
 def table(rows: dict[str, dict[str, int | None]]) -> str:
