@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from tract_ref.passes.declutter import declutter
     from tract_ref.passes.pulsify import pulsify
     from tract_ref.passes.pulsify_v1 import Pulsed
+    from tract_ref.passes.pulsify_v2 import Increments, increments
     from tract_ref.passes.set_symbols import set_symbols, stream_axis
+    from tract_ref.runtime.increments import IncrementSession
     from tract_ref.runtime.plan import Plan
     from tract_ref.runtime.state import Session
 
@@ -25,6 +27,9 @@ _HOME = {
     "declutter": "passes.declutter",
     "Pulsed": "passes.pulsify_v1",
     "pulsify": "passes.pulsify",
+    "Increments": "passes.pulsify_v2",
+    "increments": "passes.pulsify_v2",
+    "IncrementSession": "runtime.increments",
     "set_symbols": "passes.set_symbols",
     "stream_axis": "passes.set_symbols",
     "Plan": "runtime.plan",
@@ -32,10 +37,13 @@ _HOME = {
 }
 
 __all__ = [
+    "IncrementSession",
+    "Increments",
     "Plan",
     "Pulsed",
     "Session",
     "declutter",
+    "increments",
     "load",
     "pulsify",
     "save",

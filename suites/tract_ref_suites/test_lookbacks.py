@@ -92,6 +92,8 @@ def test_a_region_as_a_dim_is_the_region(name: str, data: st.DataObject) -> None
         (Ramp(3, (-2,)), "3*s - 2"),
         (Ramp(1, (0, 0)), "floor(s / 2)"),
         (Ramp(2, (1, 1, 2)), "floor((2*s + 3) / 3)"),
+        (Ramp(2, (0, 0)), "2*floor(s / 2)"),
+        (Ramp(6, (-3, -3, -3, -3)), "6*floor(s / 4) - 3"),
         (Ramp(2, (0, 2)), "2*floor(s / 2) + [0, 2][s mod 2]"),
         (Ramp(5, (0, 0, 5)), "5*floor(s / 3) + [0, 0, 5][s mod 3]"),
     ],

@@ -42,14 +42,23 @@ def _ramp_text(ramp: Ramp) -> str:
         return str(ramp.offsets[0])
     slope = "s" if ramp.step == 1 else f"{ramp.step}*s"
     shift = _shift_of(ramp)
+    if shift is None and len(set(ramp.offsets)) == 1:
+        return _plus(f"{ramp.step}*floor(s / {ramp.period})", ramp.offsets[0])
     if shift is None:
         shown = ", ".join(str(value) for value in ramp.offsets[:_SHOWN])
         more = ", …" if ramp.period > _SHOWN else ""
         return f"{ramp.step}*floor(s / {ramp.period}) + [{shown}{more}][s mod {ramp.period}]"
-    affine = slope if not shift else f"{slope} {'+' if shift > 0 else '-'} {abs(shift)}"
-    if ramp.period == 1:
-        return affine
-    return f"floor({f'({affine})' if shift else affine} / {ramp.period})"
+    return _quotient(_plus(slope, shift), ramp.period)
+
+
+def _plus(text: str, shift: int) -> str:
+    return text if not shift else f"{text} {'+' if shift > 0 else '-'} {abs(shift)}"
+
+
+def _quotient(text: str, divisor: int) -> str:
+    if divisor == 1:
+        return text
+    return f"floor({f'({text})' if ' ' in text else text} / {divisor})"
 
 
 def _shift_of(ramp: Ramp) -> int | None:
@@ -78,11 +87,7 @@ def reach_text(reach: Reach, wire: str) -> str:
 
 def _frame_text(reach: Reach, shift: int) -> str:
     step = "j" if reach.scale == 1 else f"{reach.scale}*j"
-    sign = "+" if shift > 0 else "-"
-    affine = step if not shift else f"{step} {sign} {abs(shift)}"
-    if reach.per == 1:
-        return affine
-    return f"floor({f'({affine})' if shift else affine} / {reach.per})"
+    return _quotient(_plus(step, shift), reach.per)
 
 
 def region_dim(region: AxisRegion, source: Dim) -> Dim:

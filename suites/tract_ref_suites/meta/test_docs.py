@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tract_ref
+from tract_ref_suites.command_line import run
 
 PACKAGE = Path(tract_ref.__file__).parent
 ROOT = PACKAGE.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/findings.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/findings.md",
+    "docs/pulse-v2.md",
+)
 # Made by a run, or by whoever adds what the text speaks of.
 _MADE_LATER = re.compile(r"[<>*…]|^found/|^io\.npz$|^\.venv|NNN|^case\.toml$|^graph\.nnef$")
 _PATH = re.compile(r"^(?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|nnef)$|^(?:[\w.-]+/)+$|^\.ci/run$")
@@ -52,6 +62,54 @@ def named_files() -> list[tuple[str, str]]:
 def test_python_blocks_run(document: str, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     exec(compile(block, document, "exec"), {"__name__": "document"})
+
+
+def shown_commands() -> list[tuple[str, list[str]]]:
+    """Return (words, lines below) of every command that a document shows with its output."""
+    found: list[tuple[str, list[str]]] = []
+    for text in texts().values():
+        for words, below in re.findall(
+            r"^    \$ tract-ref (.*)\n((?:    .*\n)+)", text, re.MULTILINE
+        ):
+            found.append((words, [line.strip() for line in below.splitlines()]))
+    assert found or not IN_TREE, "no document shows a command"
+    return found
+
+
+@pytest.mark.parametrize(("words", "shown"), shown_commands(), ids=lambda value: str(value)[:40])
+def test_commands_print_what_is_shown(
+    words: str, shown: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nnef-test-cases").symlink_to(ROOT / "nnef-test-cases")
+    monkeypatch.chdir(tmp_path)
+    ran = run(*shlex.split(words))
+    assert (ran.status, ran.err) == (0, "")
+    # How far fast kernels round away is a matter of the machine.
+    printed = iter(re.sub(r"\d+ ULP", "N ULP", line).strip() for line in ran.out.splitlines())
+    for line in shown:
+        wanted = re.sub(r"\d+ ULP", "N ULP", line)
+        assert wanted in printed, f"{words} does not print, in this order, {line!r}"
+
+
+@pytest.fixture(scope="module")
+def picture() -> dict[str, Any]:
+    """Return the names of the script that draws pulse-v2.svg."""
+    return runpy.run_path(str(ROOT / "docs" / "draw_pulse_v2.py"))
+
+
+def test_the_picture_is_what_its_script_draws(picture: dict[str, Any]) -> None:
+    assert (ROOT / "docs" / "pulse-v2.svg").read_text() == picture["drawing"]()
+
+
+def test_the_timeline_is_that_of_the_picture(picture: dict[str, Any]) -> None:
+    """Per push: its size, s, then frames and kept frames of x and a, and the frames of y."""
+    rows = re.findall(r"^    \d+ .*kept.*$", texts()["docs/pulse-v2.md"], re.MULTILINE)
+    counts, y_reads, x_reads = picture["COUNTS"], picture["STRIDED"], picture["WINDOW"]
+    for number, (row, s) in enumerate(zip(rows, picture["ENDS"], strict=True)):
+        x, a, y = (counts[wire].at(s) for wire in "xay")
+        told = [number + 1, picture["PUSHES"][number], s]
+        told += [x, x - x_reads.first(a), a, a - y_reads.first(y), y]
+        assert [int(n) for n in re.findall(r"\d+", row)][:8] == told
 
 
 @pytest.mark.parametrize(("document", "path"), named_files())
