@@ -43,14 +43,22 @@ def wavenet(blocks: int) -> Path:
 
 def dilated_chain(layers: int) -> Path:
     """Return the folder of a chain of convolutions, dilations 1, 2, 4, 8 in turn."""
+    return _chain(f"dilated-{layers}", [(1, 2, 4, 8)[i % 4] for i in range(layers)])
+
+
+def doubling_chain(layers: int) -> Path:
+    """Return the folder of a chain of convolutions, each twice as dilated as the one before it."""
+    return _chain(f"doubling-{layers}", [2**i for i in range(layers)])
+
+
+def _chain(name: str, dilations: list[int]) -> Path:
     lines = ["x = tract_core_external(shape = [1, 1, S], datum_type = 'f32');"]
     wire, used = "x", 0
-    for i in range(layers):
-        dilation = (1, 2, 4, 8)[i % 4]
+    for i, dilation in enumerate(dilations):
         used += 2 * dilation
         lines.append(_conv(f"c{i}", wire, i, dilation))
         wire = f"c{i}"
-    return _write(f"dilated-{layers}", lines, wire, layers, used)
+    return _write(name, lines, wire, len(dilations), used)
 
 
 def skip_chain(layers: int) -> Path:

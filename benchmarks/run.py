@@ -17,6 +17,7 @@ import alternate  # first: pins threads before numpy loads
 # isort: split
 import json
 import platform
+import statistics
 import time
 from collections.abc import Callable
 
@@ -52,31 +53,51 @@ def prepare() -> list[dict[str, object]]:
     return [_row("prepare wavenet-24", "tract", found)]
 
 
+def _pulsify_seconds(folder: Path, rounds: int) -> dict[str, float]:
+    """Return the median seconds of pulsify alone, per pulsifier; loading is not counted."""
+    model = tract_ref.load(folder)
+    nnef = tract.nnef().with_pulse().with_tract_extra().with_tract_transformers()
+    samples: dict[str, list[float]] = {"v1": [], "v2": [], "tract": []}
+    for _ in range(rounds):
+        loaded = nnef.load(str(folder))
+        contestants: dict[str, Callable[[], object]] = {
+            "v1": lambda: tract_ref.pulsify(model, PULSE, symbol="S"),
+            "v2": lambda: tract_ref.pulsify(model, PULSE, symbol="S", version=2),
+            "tract": lambda m=loaded: m.transform(tract.Pulse(str(PULSE), symbol="S")),
+        }
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            samples[name].append(time.perf_counter() - start)
+    return {name: statistics.median(found) for name, found in samples.items()}
+
+
 def growth(long: bool) -> list[dict[str, object]]:
-    """Preparation time by depth: log-log slope of the last three sizes, ratio to tract."""
+    """Time by depth: slopes of v1, of v2 and of tract side by side, and ratios to tract.
+
+    A slope is that of the last three sizes, log over log.
+    """
     rows: list[dict[str, object]] = []
     kinds: dict[str, tuple[Callable[[int], Path], list[int]]] = {
+        "dilations 2^i": (models.doubling_chain, [4, 8, 15, 30]),
         "dilated chain": (models.dilated_chain, [10, 30, 100, 300, 1000]),
         "skip chain": (models.skip_chain, [10, 30, 100, 300, 1000]),
         "wavenet blocks": (models.wavenet, [10, 30, 100, 300]),
     }
     for kind, (make, sizes) in kinds.items():
         folders = {size: make(size) for size in sizes}
-        ours = {
-            f"n={size}": (lambda f=folder: tract_ref.pulsify(tract_ref.load(f), PULSE, symbol="S"))
-            for size, folder in folders.items()
-        }
-        found = alternate.alternate(ours, peer=f"n={sizes[0]}", rounds=5)
-        seconds = [found[f"n={size}"].seconds for size in sizes]
-        slope = float(np.polyfit(np.log(sizes[-3:]), np.log(seconds[-3:]), 1)[0])
-        rows.append(
-            {
-                "item": f"growth {kind}",
-                "peer": "itself",
-                "slope": round(slope, 3),
-                "seconds": dict(zip(map(str, sizes), seconds, strict=True)),
-            }
-        )
+        found = {size: _pulsify_seconds(folder, 3) for size, folder in folders.items()}
+        for name in ("v1", "v2", "tract"):
+            seconds = [found[size][name] for size in sizes]
+            slope = float(np.polyfit(np.log(sizes[-3:]), np.log(seconds[-3:]), 1)[0])
+            rows.append(
+                {
+                    "item": f"pulsify {kind}",
+                    "peer": name,
+                    "slope": round(slope, 3),
+                    "seconds": dict(zip(map(str, sizes), seconds, strict=True)),
+                }
+            )
         for size in [s for s in sizes if s <= (300 if long else 100)]:
             both = alternate.alternate(
                 {
