@@ -279,6 +279,12 @@ class Rejoined(Streamed):
         return joined([np.take(data, places, self.axis) for places in ranges], self.axis)
 
 
+_REJOINED = {
+    "rotated": "puts the first frames of a stream, input 1, after the end of another one",
+    "twice": "joins 2 streams along the stream axis",
+}
+
+
 @st.composite
 def rejoined(draw: st.DrawFn) -> Refusable:
     """Draw pieces that leave the order of a stream."""
@@ -293,10 +299,9 @@ def rejoined(draw: st.DrawFn) -> Refusable:
         kind=kind,
         values=draw(values()),
     )
-    late, words = kind == "last", "joins 2 streams along the stream axis"
-    if late:
+    if kind == "last":
         return RefusedPiece(inner=inner, asked=pulse, words="start=", node="piece1")
-    return Refusable(inner=inner, asked=pulse, words=words)
+    return Refusable(inner=inner, asked=pulse, words=_REJOINED[kind])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -406,7 +411,7 @@ def _softmax(length: int, *pulse: int) -> Refusable:
 
 def _rejoined(kind: str) -> Refusable:
     inner = Rejoined(shape=(9,), axis=0, sizes=(), cut=3, kind=kind)
-    return Refusable(inner=inner, asked=(1, 4), words="joins 2 streams along the stream axis 0")
+    return Refusable(inner=inner, asked=(1, 4), words=_REJOINED[kind])
 
 
 HAND: dict[str, Problem] = {
