@@ -207,29 +207,7 @@ def prove_increments(
         size = admitted_length(batch.scope, name, size) if length is None else length
         inputs = inputs_for(batch, name, size, seed=seed)
     trial = _Trial(model, streaming, inputs, source_frames(batch, name, inputs), approx, fast)
-    cut = chunks.cut(trial.source)
-    played = _play(trial, streaming, cut, progress)
-    try:
-        regions, no_region = streaming.regions(), None
-    except Refused as error:
-        regions, no_region = {}, error
-    # The model as it was given, not what the passes made of it: they are on trial as well.
-    expected = Plan(model, fast=fast).run(inputs, symbols={name: trial.source})
-    verdicts = tuple(
-        _verdict(trial, played, slot, regions.get(batch.outputs[slot]), expected[output], cut)
-        for slot, output in enumerate(batch.output_names)
-    )
-    return IncrementRun(
-        chunks,
-        verdicts,
-        None,
-        len(cut),
-        trial.source,
-        played.state_bytes,
-        streaming,
-        no_region,
-        approx,
-    )
+    return _proved(trial, chunks, progress)
 
 
 @dataclass(frozen=True)
@@ -242,6 +220,35 @@ class _Trial:
     source: int
     approx: str
     fast: bool
+
+
+def _proved(trial: _Trial, chunks: Chunks, progress: Progress | None) -> IncrementRun:
+    """Run both, compare every output."""
+    model = trial.streaming
+    cut = chunks.cut(trial.source)
+    played = _play(trial, model, cut, progress)
+    try:
+        regions, no_region = model.regions(), None
+    except Refused as error:
+        regions, no_region = {}, error
+    # The model as it was given, not what the passes made of it: they are on trial as well.
+    symbols = {model.symbol: trial.source}
+    expected = Plan(trial.model, fast=trial.fast).run(trial.inputs, symbols=symbols)
+    verdicts = tuple(
+        _verdict(trial, played, slot, regions.get(model.batch.outputs[slot]), expected[name], cut)
+        for slot, name in enumerate(model.batch.output_names)
+    )
+    return IncrementRun(
+        chunks,
+        verdicts,
+        None,
+        len(cut),
+        trial.source,
+        played.state_bytes,
+        model,
+        no_region,
+        trial.approx,
+    )
 
 
 @dataclass(frozen=True)

@@ -391,6 +391,21 @@ def test_a_fixed_pulse_keeps_to_the_strides_and_an_increment_does_not() -> None:
     assert "not a multiple of stride=2" in ran.err
 
 
+def test_a_chunk_beyond_the_memory_is_a_typed_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 8 GiB")
+
+    monkeypatch.setattr("tract_ref.cli.stream.increments", full)
+    monkeypatch.setattr("tract_ref.runtime.plan.Plan.session", full)
+    for words in ([], ["--v1"]):
+        ran = run("stream", CHAIN, "--chunk", 4, *words)
+        assert ran.status == 3
+        assert ran.err == (
+            "EvalError: run: chunk=4 frames: out of memory: Unable to allocate 8 GiB; "
+            "use a smaller --chunk\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("arrays", "seen"),
     [

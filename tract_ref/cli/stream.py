@@ -27,7 +27,7 @@ from tract_ref.cli.target import (
     open_target,
 )
 from tract_ref.drawing import require_bound, source_frames
-from tract_ref.errors import TractRefError
+from tract_ref.errors import EvalError, TractRefError
 from tract_ref.ir.fact import Tensor
 from tract_ref.ir.model import Model
 from tract_ref.latency import Latency, LatencyCount
@@ -96,8 +96,7 @@ def stream(
         if inputs is None and target.inputs is None:
             raise click.UsageError("the model's folder has no io.npz: give frames with --input")
         size = chunk if chunk is not None else next(iter(target.pulses), DEFAULT_PULSE)
-        run = _open(target, size, v1)
-        _stream(run, target, inputs if sound else None, output, quiet=as_json)
+        run = _run(target, size, v1, inputs if sound else None, output, quiet=as_json)
     except TractRefError as error:
         if as_json:
             click.echo(json.dumps(_report(None, error_report(error), status_of(error)), indent=1))
@@ -165,6 +164,18 @@ class _Step:
     received: int
     ended: bool
     emitted: dict[str, tuple[int, Latency | None]]
+
+
+def _run(
+    target: Target, chunk: int, v1: bool, sound: Path | None, output: str | None, *, quiet: bool
+) -> _Run:
+    try:
+        run = _open(target, chunk, v1)
+        _stream(run, target, sound, output, quiet=quiet)
+    except MemoryError as error:
+        seen = f"chunk={chunk} frames: out of memory" + (f": {error}" if str(error) else "")
+        raise EvalError(seen, stage="run", remedy="use a smaller --chunk") from None
+    return run
 
 
 def _open(target: Target, chunk: int, v1: bool) -> _Run:
