@@ -8,9 +8,9 @@ that is not its batch value is named.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, cycle
 
 import numpy as np
 
@@ -62,7 +62,7 @@ class Chunks:
     def cut(self, total: int) -> list[int]:
         """Return the sizes of the pushes of `total` source frames; the last one may be smaller."""
         found: list[int] = []
-        for size in itertools.cycle(self.sizes) if self.sizes else self._random(total):
+        for size in cycle(self.sizes) if self.sizes else self._random(total):
             if total <= 0:
                 return found
             found.append(min(size, total))
@@ -282,22 +282,24 @@ def _play(
     received: list[int] = []
     most = 0
 
-    def take(results: Mapping[str, Tensor]) -> None:
+    def take(results: Mapping[str, Tensor], source: int) -> None:
         for name, axis in axes.items():
             if axis < 0:
                 parts[name].clear()
             parts[name].append(results[name])
             before = given[name][-1] if given[name] else 0
             given[name].append(before + (results[name].shape[axis] if axis >= 0 else 0))
-        received.append(session.received)
+        received.append(source)
 
     known = dict(zip(batch.input_names, map(model.streams.get, batch.inputs), strict=True))
-    for number, feed in enumerate(feeds(known, model.symbol, trial.inputs, chunks)):
-        take(session.push(feed))
+    sources = tuple(accumulate(chunks)) or (0,)
+    fed = feeds(known, model.symbol, trial.inputs, chunks)
+    for number, (feed, done) in enumerate(zip(fed, sources, strict=True)):
+        take(session.push(feed), done)
         most = max(most, session.state_bytes)
         if progress is not None:
             progress(number + 1, len(chunks))
-    take(session.finish())
+    take(session.finish(), trial.source)
     values = {
         name: np.concatenate(parts[name], axis) if axis >= 0 else parts[name][-1]
         for name, axis in axes.items()

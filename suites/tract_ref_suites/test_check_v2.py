@@ -113,6 +113,16 @@ def test_a_short_stream_has_what_batch_has(length: int) -> None:
     assert (output["latency"] is None) == (length <= 2)
 
 
+def test_an_input_that_is_longer_than_the_stream_is_held_to_its_region(tmp_path: Path) -> None:
+    body = "x = tract_core_external(shape = [1, 1, S+1], datum_type = 'f32');"
+    body += "y = slice(x, axes = [2], begin = [3], end = [S + 1]);"
+    model = nnef(tmp_path / "m", body)
+    ran = run("check", model, "--v2", "--exact", "--length", 21, "--chunks", "20,1")
+    assert ran.status == 0
+    told = "chunks 20,1: output 'y' exact, latency 2 to 19 samples (median 10), 19 of 19 samples"
+    assert ran.out.splitlines()[0] == told
+
+
 def test_an_output_of_several_pieces_tells_where_they_begin() -> None:
     ran = run("check", CASES / "tract-slice-fixed-end", "--v2", "--exact")
     assert "  region after s source frames: min(s, 3); from s=3 on 5, complete" in ran.out

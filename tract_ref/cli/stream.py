@@ -135,6 +135,7 @@ class _Run:
         inputs: of the model.
         outputs: of the model.
         late: latencies per streaming output.
+        received: source frames so far.
         steps: one entry per increment.
         state_bytes: the most that was kept between two pushes.
         clipped: samples that did not fit into what was written.
@@ -147,6 +148,7 @@ class _Run:
     inputs: list[Port]
     outputs: list[Port]
     late: dict[str, LatencyCount]
+    received: int = 0
     steps: list[_Step] = field(default_factory=list["_Step"])
     state_bytes: int = 0
     clipped: int = 0
@@ -252,19 +254,23 @@ def _pump(
         if not quiet:
             click.echo(_step_text(run, step), err=to_stderr)
 
+    name, stream = next((p.name, p.stream) for p in run.inputs if p.stream is not None)
+    frames = 0
     for feed in fed:
-        take(run.session.push(feed), ended=False)
+        results = run.session.push(feed)
+        frames += feed[name].shape[stream.axis]
+        run.received = int(frames / stream.rate)
+        take(results, ended=False)
     take(run.session.finish(), ended=True)
 
 
 def _step(run: _Run, results: Mapping[str, Tensor], *, ended: bool) -> _Step:
-    received = run.session.received
     emitted: dict[str, tuple[int, Latency | None]] = {}
     for port in run.outputs:
         if port.stream is not None:
             frames = results[port.name].shape[port.stream.axis]
-            emitted[port.name] = frames, run.late[port.name].add(received, frames)
-    return _Step(received, ended, emitted)
+            emitted[port.name] = frames, run.late[port.name].add(run.received, frames)
+    return _Step(run.received, ended, emitted)
 
 
 def _step_text(run: _Run, step: _Step) -> str:
@@ -282,7 +288,7 @@ def _summary(run: _Run) -> Iterator[str]:
         told = f", {latency_text(late.all)}" if late.all is not None else ""
         yield f"output {name!r}: {late.frames} samples{told}"
     yield (
-        f"{run.mode} of {run.chunk}: {pushes} pushes, {run.session.received} samples received, "
+        f"{run.mode} of {run.chunk}: {pushes} pushes, {run.received} samples received, "
         f"state at most {run.state_bytes:,} bytes"
     )
     if run.clipped:
@@ -297,7 +303,7 @@ def _report(run: _Run | None, error: dict[str, str] | None, status: int) -> dict
         "symbol": run.symbol if run is not None else None,
         "mode": run.mode if run is not None else None,
         "chunk": run.chunk if run is not None else None,
-        "received": run.session.received if run is not None else None,
+        "received": run.received if run is not None else None,
         "state_bytes": run.state_bytes if run is not None else None,
         "clipped": run.clipped if run is not None else None,
         "increments": [_step_report(step) for step in run.steps] if run is not None else [],
