@@ -23,6 +23,7 @@ from tract_ref.dim import evaluate
 from tract_ref.errors import Refused
 from tract_ref.ir.model import Const, Node, Outlet, Source
 from tract_ref.ir.op import Turn
+from tract_ref.ops.deconv import Deconv
 from tract_ref.passes.pulsify_v2 import Increments, increments
 from tract_ref.runtime.frame import evaluate_node
 from tract_ref.runtime.inputs import least_length
@@ -292,9 +293,10 @@ def _check_read(
 
 def _without_zeros(streaming: Streaming) -> Streaming:
     """Return the problem with no zero among its weights, which would hide what they read."""
-    model = streaming.subject.model
-    tensors = [n.op.tensor for n in model.nodes.values() if isinstance(n.op, Const)]
-    if all(tensor.all() for tensor in tensors if tensor.dtype.kind == "f"):
+    nodes = streaming.subject.model.nodes.values()
+    tensors = [node.op.tensor for node in nodes if isinstance(node.op, Const)]
+    is_full = all(tensor.all() for tensor in tensors if tensor.dtype.kind == "f")
+    if is_full and not any(isinstance(node.op, Deconv) for node in nodes):
         return streaming
     subject = Subject(streaming.subject.problem, generic=True)
     with stage("pulsify"):

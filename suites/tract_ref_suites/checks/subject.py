@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,9 @@ import numpy as np
 from tract_ref import Plan, Pulsed, pulsify
 from tract_ref.approx import Array
 from tract_ref.dim import evaluate
-from tract_ref.ir.model import Const, Model
+from tract_ref.ir.fact import Fact
+from tract_ref.ir.model import Const, Model, Node
+from tract_ref.ops.deconv import Deconv
 from tract_ref.passes.set_symbols import set_symbols
 from tract_ref_suites.checks.failure import CheckFailure, stage
 from tract_ref_suites.problems.base import SYMBOL, Problem
@@ -21,7 +24,8 @@ class Subject:
 
     Args:
         problem: the problem.
-        generic: replace the zeros of float constants, so that no weight hides what it reads.
+        generic: replace the zeros of float constants and the holes of dilated kernels that are
+            spread, so that no weight hides what it reads.
     """
 
     def __init__(self, problem: Problem, *, generic: bool = False) -> None:
@@ -36,6 +40,9 @@ class Subject:
             model = self.problem.model()
         if self._generic:
             rng = np.random.default_rng(5)
+            for node in list(model.nodes.values()):
+                if isinstance(node.op, Deconv):
+                    _fill_holes(model, node, node.op)
             for node in model.nodes.values():
                 if isinstance(node.op, Const) and node.op.tensor.dtype.kind == "f":
                     tensor = node.op.tensor
@@ -103,6 +110,20 @@ class Subject:
                 raise CheckFailure("read", "wrong_shape", f"{text}; assert a bound on S")
             found[name] = resized(own, shape, rng)
         return found
+
+
+def _fill_holes(model: Model, node: Node, op: Deconv) -> None:
+    """Give a kernel as wide as it is spread; what stands between its positions is 0 so far."""
+    kernel = model.nodes[node.inputs[1].node]
+    if not isinstance(kernel.op, Const) or max(op.window.dilation, default=1) == 1:
+        return
+    tensor, rank = kernel.op.tensor, op.window.rank
+    sizes = tuple(op.window.axis(axis).field + 1 for axis in range(rank))
+    wide = np.zeros((*tensor.shape[:2], *sizes), tensor.dtype)
+    places = tuple(slice(None, None, step) for step in op.window.dilation)
+    wide[(slice(None), slice(None), *places)] = tensor
+    kernel.op, kernel.outputs = Const(wide), (Fact.of(wide),)
+    node.op = replace(op, window=replace(op.window, kernel=sizes, dilation=(1,) * rank))
 
 
 def resized(own: Array, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
