@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import gcd, lcm
+from typing import TypeAlias
 
 from tract_ref.dim.build import broadcast, eq, ge, symbols
 from tract_ref.dim.limits import is_writable, limited, too_long, whole
@@ -24,6 +25,7 @@ from tract_ref.dim.tdim import (
 from tract_ref.errors import EvalError, Inconclusive
 
 _DIVISION_STEPS = 1000
+Rate: TypeAlias = int | Fraction
 
 
 def evaluate(dim: Dim, bindings: Mapping[str, int]) -> int:
@@ -41,11 +43,12 @@ def evaluate(dim: Dim, bindings: Mapping[str, int]) -> int:
         raise Inconclusive(f"{dim} has no value: {_not_set(missing)}")
     values: dict[Atom, int] = {}
     for atom in dim.atoms:
-        values[atom] = (
-            whole(bindings[atom.name], f"the value of {atom.name}")
-            if atom.kind == "symbol"
-            else atom_value(atom, values)
-        )
+        if atom.kind != "symbol":
+            values[atom] = atom_value(atom, values)
+            continue
+        bound = bindings[atom.name]
+        is_plain = type(bound) is int
+        values[atom] = bound if is_plain else whole(bound, f"the value of {atom.name}")
     value = value_of(dim, values)
     if not is_writable(value):
         raise too_long()
@@ -151,14 +154,14 @@ def slope(dim: Dim, symbol: str) -> Fraction:
     """
     if symbol not in symbols(dim) or not isinstance(dim, TDim):
         return Fraction(0)
-    rates: dict[Atom, Fraction] = {}
+    rates: dict[Atom, Rate] = {}
     for atom in dim.atoms:
         rates[atom] = _atom_rate(atom, symbol, rates)
-    return _rate(dim, symbol, rates)
+    return Fraction(_rate(dim, symbol, rates))
 
 
-def _rate(dim: Dim, symbol: str, rates: Mapping[Atom, Fraction]) -> Fraction:
-    total = Fraction(0)
+def _rate(dim: Dim, symbol: str, rates: Mapping[Atom, Rate]) -> Rate:
+    total: Rate = 0
     for monomial, coefficient in dim.terms if isinstance(dim, TDim) else ():
         moving = [atom for atom in monomial if symbol in atom.symbols]
         if not moving:
@@ -170,14 +173,14 @@ def _rate(dim: Dim, symbol: str, rates: Mapping[Atom, Fraction]) -> Fraction:
     return total
 
 
-def _atom_rate(atom: Atom, symbol: str, rates: Mapping[Atom, Fraction]) -> Fraction:
+def _atom_rate(atom: Atom, symbol: str, rates: Mapping[Atom, Rate]) -> Rate:
     if atom.kind == "symbol":
-        return Fraction(int(atom.name == symbol))
+        return int(atom.name == symbol)
     if symbol not in atom.symbols or atom.kind in ("ge", "eq"):
-        return Fraction(0)
+        return 0
     inner = [_rate(piece, symbol, rates) for piece in atom.pieces]
     if atom.kind == "floor":
-        return inner[0] / atom.divisor
+        return Fraction(inner[0], atom.divisor)
     if atom.kind == "max":
         return max(inner)
     if len(set(inner)) > 1:
@@ -193,7 +196,7 @@ def period(dim: Dim, symbol: str) -> int:
     """
     if symbol not in symbols(dim) or not isinstance(dim, TDim):
         return 1
-    rates: dict[Atom, Fraction] = {}
+    rates: dict[Atom, Rate] = {}
     periods: dict[Atom, int] = {}
     for atom in dim.atoms:
         rates[atom] = _atom_rate(atom, symbol, rates)
@@ -201,7 +204,7 @@ def period(dim: Dim, symbol: str) -> int:
             periods[atom] = 1
             continue
         inner = lcm(*(_period(piece, periods) for piece in atom.pieces))
-        advance = rates[atom] * inner if atom.kind == "floor" else Fraction(1)
+        advance = rates[atom] * inner if atom.kind == "floor" else 1
         periods[atom] = inner * advance.denominator
     _rate(dim, symbol, rates)
     return _period(dim, periods)

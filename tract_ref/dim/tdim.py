@@ -219,7 +219,7 @@ def combine(left: Dim, right: Dim, factor: int = 1) -> Dim:
     if not isinstance(right, TDim):
         constant = factor * operator.index(right)
         if isinstance(left, TDim):
-            return _intern(left.constant + constant, left.terms)
+            return _intern(left.constant + constant, left.terms) if constant else left
         return operator.index(left) + constant
     if not isinstance(left, TDim):
         return combine(scale(right, factor), left)
@@ -231,7 +231,7 @@ def combine(left: Dim, right: Dim, factor: int = 1) -> Dim:
 
 def scale(dim: TDim, factor: int) -> TDim:
     """Return factor * dim for a factor that is not zero."""
-    return _intern(dim.constant * factor, tuple((m, c * factor) for m, c in dim.terms))
+    return _intern(dim.constant * factor, tuple([(m, c * factor) for m, c in dim.terms]))
 
 
 def _multiply(left: TDim, right: TDim) -> Dim:
@@ -268,7 +268,9 @@ def divide_exactly(dim: Dim, divisor: int) -> Dim:
     """Return dim / divisor for coefficients that are multiples of it; the constant is floored."""
     if not isinstance(dim, TDim):
         return dim // divisor
-    return _intern(dim.constant // divisor, tuple((m, c // divisor) for m, c in dim.terms))
+    if divisor == 1:
+        return dim
+    return _intern(dim.constant // divisor, tuple([(m, c // divisor) for m, c in dim.terms]))
 
 
 def _floor_div(dim: TDim, divisor: int) -> Dim:
@@ -432,7 +434,7 @@ def _clamp(flat: list[Dim], sign: int) -> Dim:
     common = gcd(*factors, *(d.constant if isinstance(d, TDim) else d for d in reduced))
     divided = sorted((divide_exactly(d, common) for d in reduced), key=piece_key)
     atom = atom_dim(make_atom("max", "", tuple(divided)))
-    scaled = scale(atom, common)
+    scaled = scale(atom, common) if common != 1 else atom
     result = combine(scaled, offset)
     if trace.on:
         if common != 1:
@@ -445,7 +447,8 @@ def _plain_part(dim: Dim) -> Dim:
     """Return a dimension without its clamp terms."""
     if not isinstance(dim, TDim):
         return dim
-    return build(dim.constant, {m: c for m, c in dim.terms if m[0].kind != "max" or len(m) > 1})
+    plain = {m: c for m, c in dim.terms if m[0].kind != "max" or len(m) > 1}
+    return dim if len(plain) == len(dim.terms) else build(dim.constant, plain)
 
 
 def _text(dim: TDim) -> str:
