@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -84,7 +85,7 @@ def explicit(before: int, after: int, *, ceil: bool = False) -> Padding:
     return Explicit(before, after, ceil) if before or after or ceil else Valid()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AxisWindow:
     """The windows along one axis."""
 
@@ -93,7 +94,7 @@ class AxisWindow:
     dilation: int
     padding: Padding
 
-    @property
+    @cached_property
     def field(self) -> int:
         """Distance from the first position of a window to its last."""
         return (self.kernel - 1) * self.dilation
@@ -106,12 +107,12 @@ class AxisWindow:
     def length(self, n: Dim) -> Dim:
         """Return the number of windows over n positions."""
         match self.padding:
-            case SameUpper() | SameLower():
-                return ceil_div(n, self.stride)
-            case Explicit(before, after, ceil):
-                pass
             case Valid():
                 before, after, ceil = 0, 0, False
+            case Explicit(before, after, ceil):
+                pass
+            case SameUpper() | SameLower():
+                return ceil_div(n, self.stride)
         slack = before + after - self.field - 1 + self.stride
         if ceil:
             # Rounding up adds stride - 1; at most one window per stride of the n + before
@@ -119,7 +120,9 @@ class AxisWindow:
             slack = min(slack + self.stride - 1, before + self.stride - 1)
         windows = (n + slack) // self.stride
         # A length is never negative, so a slack >= 0 needs no clamp and keeps dims small.
-        return windows if slack >= 0 else dim_max(0, windows)
+        if slack >= 0:
+            return windows
+        return max(0, windows) if isinstance(windows, int) else dim_max(0, windows)
 
     def size(self, n: int) -> int:
         """Return the number of windows over a known number of positions."""
@@ -160,20 +163,24 @@ class AxisWindow:
 
     def pads(self, n: int) -> tuple[int, int]:
         """Return (before, after) for n positions, so that the last window ends inside."""
-        out = self.size(n)
-        needed = max(0, (out - 1) * self.stride + self.field + 1 - n)
         match self.padding:
             case Valid():
                 return 0, 0
             case Explicit(before, after, ceil):
-                return before, max(after, needed - before) if ceil else after
+                return before, max(after, self._needed(n) - before) if ceil else after
             case SameUpper():
+                needed = self._needed(n)
                 return needed // 2, needed - needed // 2
             case SameLower():
+                needed = self._needed(n)
                 return needed - needed // 2, needed // 2
 
+    def _needed(self, n: int) -> int:
+        """Return how much padding lets the last window over n positions end inside."""
+        return max(0, (self.size(n) - 1) * self.stride + self.field + 1 - n)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class WindowSpec:
     """Windows over the spatial axes (axes 2, 3, …); one entry per spatial axis in every field."""
 
@@ -189,19 +196,20 @@ class WindowSpec:
         """Number of spatial axes."""
         return len(self.kernel)
 
+    @cached_property
+    def axes(self) -> tuple[AxisWindow, ...]:
+        """The windows along each spatial axis."""
+        fields = zip(self.kernel, self.stride, self.dilation, self.padding, strict=True)
+        return tuple(AxisWindow(*geometry) for geometry in fields)
+
     def axis(self, spatial: int) -> AxisWindow:
         """Return the windows along one spatial axis, counted from 0."""
-        return AxisWindow(
-            self.kernel[spatial],
-            self.stride[spatial],
-            self.dilation[spatial],
-            self.padding[spatial],
-        )
+        return self.axes[spatial]
 
     def with_padding(self, spatial: int, padding: Padding) -> WindowSpec:
         """Return the windows with other padding on one spatial axis."""
         changed = (*self.padding[:spatial], padding, *self.padding[spatial + 1 :])
-        return replace(self, padding=changed)
+        return WindowSpec(self.kernel, self.stride, self.dilation, changed)
 
     def check(self, rank: int) -> None:
         """Check the fields against each other and the rank of the data.
@@ -231,15 +239,15 @@ class WindowSpec:
 
     def lengths(self, shape: tuple[Dim, ...]) -> tuple[Dim, ...]:
         """Return the output lengths of the spatial axes of data of `shape`."""
-        return tuple(self.axis(i).length(n) for i, n in enumerate(shape[self.FIRST :]))
+        return tuple([a.length(n) for a, n in zip(self.axes, shape[self.FIRST :], strict=True)])
 
     def sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the output lengths of the spatial axes of data of a concrete shape."""
-        return tuple(self.axis(i).size(n) for i, n in enumerate(shape[self.FIRST :]))
+        return tuple([a.size(n) for a, n in zip(self.axes, shape[self.FIRST :], strict=True)])
 
     def pads(self, shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
         """Return (before, after) per spatial axis for data of a concrete shape."""
-        return tuple(self.axis(i).pads(n) for i, n in enumerate(shape[self.FIRST :]))
+        return tuple([a.pads(n) for a, n in zip(self.axes, shape[self.FIRST :], strict=True)])
 
     def explicit_pads(self, shape: tuple[Dim, ...]) -> tuple[tuple[int, int], ...] | None:
         """Return pads as a format without SAME or ceil mode writes them, None when it cannot.
@@ -266,9 +274,9 @@ class WindowSpec:
 
     def taps(self, outs: tuple[int, ...], position: tuple[int, ...]) -> tuple[slice, ...]:
         """Return where the windows read at one kernel position, in padded coordinates."""
+        rows = zip(position, self.dilation, self.stride, outs, strict=True)
         return tuple(
-            slice(k * d, k * d + s * (out - 1) + 1, s) if out else slice(0, 0)
-            for k, d, s, out in zip(position, self.dilation, self.stride, outs, strict=True)
+            [slice(k * d, k * d + s * (n - 1) + 1, s) if n else slice(0, 0) for k, d, s, n in rows]
         )
 
     def is_pointwise(self, spatial: int) -> bool:
