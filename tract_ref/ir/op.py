@@ -95,15 +95,13 @@ class Turn:
         """Return the value of a dim, or None while a symbol of it is not set."""
         if isinstance(dim, int):
             return dim
-        if all(name in self.symbols for name in dim.symbols):
-            return evaluate(dim, self.symbols)
-        return None
+        return None if dim.symbols.difference(self.symbols) else evaluate(dim, self.symbols)
 
     def settled(self, dim: Dim) -> int | None:
         """Return a length as soon as no later end of the stream can move it, else None."""
-        value = self.known(dim)
-        if value is not None or isinstance(dim, int) or dim.symbols != frozenset((self.symbol,)):
-            return value
+        is_late = not isinstance(dim, int) and dim.symbols == frozenset((self.symbol,))
+        if not is_late or self.symbol in self.symbols:
+            return self.known(dim)
         least = evaluate(dim, {self.symbol: self.received})
         # Lengths never shrink when the stream grows: equal for a huge stream means constant.
         most = evaluate(dim, {self.symbol: self.received + (1 << 60)})

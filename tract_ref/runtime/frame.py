@@ -8,10 +8,11 @@ A view shares the storage of its input, so the input lives as long as the view d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from tract_ref.dim import solve_for, substitute, symbols
+from tract_ref.dim import TDim, solve_for, substitute
 from tract_ref.errors import EvalError, InternalError, TractRefError
 from tract_ref.ir.fact import TDIM, DType, Fact, Tensor
 from tract_ref.ir.model import Model, Node, Outlet
@@ -297,14 +298,16 @@ def evaluate_node(node: Node, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[T
 
 def _with_late_sizes(fact: Fact, result: Tensor, turn: Turn) -> Mapping[str, int]:
     """Return the symbols known once a result is there, with those that its sizes tell."""
-    known: dict[str, int] = dict(turn.symbols)
+    known: Mapping[str, int] = turn.symbols
     for dim, size in zip(fact.shape, result.shape, strict=False):
-        unknown = [name for name in symbols(dim) if name not in known]
-        if len(unknown) == 1 and unknown[0] != turn.symbol:
-            found = solve_for(unknown[0], substitute(dim, known), size)
-            if isinstance(found, int):
-                known[unknown[0]] = found
-    return known if len(known) > len(turn.symbols) else turn.symbols
+        unknown = dim.symbols.difference(known) if isinstance(dim, TDim) else ()
+        if len(unknown) != 1:
+            continue
+        (name,) = unknown
+        found = None if name == turn.symbol else solve_for(name, substitute(dim, known), size)
+        if isinstance(found, int):
+            known = {**known, name: found}
+    return known
 
 
 def _wrong_shape(node: Node, result: Tensor, shape: tuple[int, ...]) -> EvalError:
@@ -324,9 +327,15 @@ def _copy_view(view: View, source: Tensor, target: Tensor) -> Step:
     return lambda: np.copyto(target, view.view(source))
 
 
+class PlainStep(NamedTuple):
+    """A node to run by its `eval`, and the wires that it makes."""
+
+    node: Node
+    outlets: tuple[Outlet, ...]
+
+
 def run_plain(
-    model: Model,
-    nodes: Sequence[Node],
+    steps: Sequence[PlainStep],
     values: dict[Outlet, Tensor],
     states: Mapping[int, OpState],
     turn: Turn,
@@ -338,24 +347,24 @@ def run_plain(
     Raises:
         EvalError: an op fails, or its result is not what its fact says under the bound symbols.
     """
-    for node in nodes:
+    for node, outlets in steps:
         turn.state = states.get(node.id)
-        results = evaluate_node(node, turn, tuple(values[o] for o in node.inputs))
-        for slot, result in enumerate(results):
-            fact = node.outputs[slot]
-            if result.shape == fact.shape and result.dtype == fact.dtype:
-                values[Outlet(node.id, slot)] = result
-                continue
-            turn.symbols = _with_late_sizes(fact, result, turn)
-            expected = tuple(turn.known(dim) for dim in fact.shape)
-            known = all(
-                e is None or e == got for e, got in zip(expected, result.shape, strict=True)
-            )
-            if not known or (result.dtype != fact.dtype and fact.dtype != TDIM):
-                raise EvalError(
-                    f"computed {list(result.shape)} {result.dtype} where its fact says {fact}",
-                    stage="run",
-                    node=node.name,
-                    op=node.op.name,
-                )
-            values[Outlet(node.id, slot)] = result
+        results = evaluate_node(node, turn, tuple([values[wire] for wire in node.inputs]))
+        for outlet, fact, result in zip(outlets, node.outputs, results, strict=True):
+            if result.shape != fact.shape or result.dtype != fact.dtype:
+                turn.symbols = _with_late_sizes(fact, result, turn)
+                _require_fact(node, fact, result, turn)
+            values[outlet] = result
+
+
+def _require_fact(node: Node, fact: Fact, result: Tensor, turn: Turn) -> None:
+    """Require that a result is what its fact says, as far as symbols are bound."""
+    expected = [turn.known(dim) for dim in fact.shape]
+    fits = all(e is None or e == got for e, got in zip(expected, result.shape, strict=True))
+    if not fits or (result.dtype != fact.dtype and fact.dtype != TDIM):
+        raise EvalError(
+            f"computed {list(result.shape)} {result.dtype} where its fact says {fact}",
+            stage="run",
+            node=node.name,
+            op=node.op.name,
+        )

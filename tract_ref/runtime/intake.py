@@ -48,6 +48,12 @@ class Intake:
             for (name, axis), length in zip(self._axes.items(), layout.input_lengths, strict=True)
             if axis >= 0
         }
+        # Of those, the ones that tell the length: one with a symbol that is not set says nothing.
+        self._telling = {
+            name: length
+            for name, (length, _) in self._lengths.items()
+            if not symbols(length) - {layout.symbol}
+        }
         self.pending: dict[str, Tensor] = {}
         self.static: dict[str, Tensor] = {}
 
@@ -143,10 +149,7 @@ class Intake:
     def _least(self, counts: Mapping[str, int]) -> int:
         symbol = self._layout.symbol
         return max(
-            least_length(length, symbol, counts[name])
-            for name, (length, _) in self._lengths.items()
-            # An input whose length has a symbol that is not set says nothing.
-            if not symbols(length) - {symbol}
+            least_length(length, symbol, counts[name]) for name, length in self._telling.items()
         )
 
     def _counts(self, fed: int) -> dict[str, int]:

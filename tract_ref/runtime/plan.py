@@ -23,7 +23,7 @@ from tract_ref.errors import EvalError
 from tract_ref.ir.fact import TDIM, Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
 from tract_ref.ir.pulse import Pulse
-from tract_ref.runtime.frame import Frame
+from tract_ref.runtime.frame import Frame, PlainStep
 from tract_ref.runtime.inputs import (
     broken_assertion,
     require_array,
@@ -69,12 +69,12 @@ class PulseShape:
         return PulseShape(
             size.unit,
             size.symbol,
-            str(found["pulse.streaming_symbol"]),
-            tuple(int(i) for i in found["pulse.input_axes"]),
-            tuple(int(i) for i in found["pulse.output_axes"]),
-            tuple(int(i) for i in found["pulse.delay"]),
-            tuple(found["pulse.input_lengths"]),
-            tuple(found["pulse.output_lengths"]),
+            str(found["pulse.streaming_symbol"].item()),
+            tuple(found["pulse.input_axes"].tolist()),
+            tuple(found["pulse.output_axes"].tolist()),
+            tuple(found["pulse.delay"].tolist()),
+            tuple(found["pulse.input_lengths"].tolist()),
+            tuple(found["pulse.output_lengths"].tolist()),
         )
 
     def chunk_of(self, units: int) -> dict[str, int]:
@@ -98,11 +98,14 @@ class Plan:
         self.model = model
         self.fast = fast
         self.keep = tuple(keep)
-        order = model.order()
-        self.consts: dict[Outlet, Tensor] = {
-            Outlet(n.id): n.op.tensor for n in order if isinstance(n.op, Const)
-        }
-        self.nodes: list[Node] = [n for n in order if not isinstance(n.op, Source | Const)]
+        self._order = model.order()
+        self.consts: dict[Outlet, Tensor] = {}
+        self.nodes: list[Node] = []
+        for node in self._order:
+            if isinstance(node.op, Const):
+                self.consts[Outlet(node.id)] = node.op.tensor
+            elif not isinstance(node.op, Source):
+                self.nodes.append(node)
         self.stateful: list[Node] = [n for n in self.nodes if n.op.state() is not None]
         self.streaming = PulseShape.of(model)
         self.input_facts: dict[str, Fact] = {
@@ -130,12 +133,26 @@ class Plan:
     def symbols(self) -> frozenset[str]:
         """Names of the symbols that the model speaks of."""
         model, layout = self.model, self.streaming
-        dims = [dim for node in model.order() for fact in node.outputs for dim in fact.shape]
+        dims = [dim for node in self._order for fact in node.outputs for dim in fact.shape]
         if layout is not None:
             dims += [sym(layout.symbol), *layout.input_lengths, *layout.output_lengths]
         known = model.scope.symbols.union(*(symbols_of(dim) for dim in dims))
         # Each turn tells its own size.
         return known - {layout.chunk} if layout is not None else known
+
+    @cached_property
+    def least_length(self) -> int:
+        """Smallest stream length that the model admits; 0 for a batch model."""
+        layout = self.streaming
+        return self.model.scope.smallest(layout.symbol) if layout is not None else 0
+
+    @cached_property
+    def plain_steps(self) -> tuple[PlainStep, ...]:
+        """The nodes to run by `eval`, in order."""
+        return tuple(
+            PlainStep(node, tuple(Outlet(node.id, slot) for slot in range(len(node.outputs))))
+            for node in self.nodes
+        )
 
     @cached_property
     def _sizes(self) -> frozenset[str]:
@@ -270,6 +287,8 @@ def _texts(value: object) -> Iterator[bytes]:
 
 
 def _match(name: str, fact: Fact, array: Tensor, bindings: dict[str, int]) -> None:
+    if array.shape == fact.shape and array.dtype == fact.dtype:
+        return
     expected = fact.dtype if fact.dtype != TDIM else array.dtype
     if array.dtype != expected or array.ndim != fact.rank:
         got = f"{list(array.shape)} {array.dtype}"

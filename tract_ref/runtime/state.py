@@ -116,13 +116,16 @@ class Session:
             return {k: v.copy() for k, v in (*frame.outputs.items(), *frame.kept.items())}
         values: dict[Outlet, Tensor] = dict(plan.consts)
         model = plan.model
-        for outlet in model.inputs:
-            values[outlet] = inputs[model.nodes[outlet.node].name]
+        for outlet, name in zip(model.inputs, plan.input_facts, strict=True):
+            values[outlet] = inputs[name]
         symbol = layout.symbol if layout is not None else ""
         turn = Turn(bindings, received, symbol)
-        run_plain(model, plan.nodes, values, self._states, turn)
-        named = dict(zip(model.output_names, (values[o] for o in model.outputs), strict=True))
-        return named | {model.wire_name(o): values[o] for o in plan.keep}
+        run_plain(plan.plain_steps, values, self._states, turn)
+        rows = zip(model.output_names, model.outputs, strict=True)
+        named = {name: values[outlet] for name, outlet in rows}
+        for outlet in plan.keep:
+            named[model.wire_name(outlet)] = values[outlet]
+        return named
 
     def _frame_for(self, bindings: dict[str, int]) -> Frame:
         """Return the frame of this turn: shared by all sessions unless the model keeps a state."""
@@ -163,7 +166,7 @@ class Session:
         if layout is None:
             return 0
         certain = 0 if layout.symbol in self.symbols else self._waiting().fed(self._fed)
-        return max(self.received, certain, self._smallest(layout))
+        return max(self.received, certain, self.plan.least_length)
 
     # Chunks of any size
 
@@ -301,7 +304,7 @@ class Session:
         """Give out what no later end of the stream can take back: batch length at S = received."""
         result: dict[str, Tensor] = {}
         bindings = {**self.symbols}
-        bindings.setdefault(layout.symbol, max(source, self._smallest(layout)))
+        bindings.setdefault(layout.symbol, max(source, self.plan.least_length))
         model = self.plan.model
         rows = zip(
             model.output_names,
@@ -329,9 +332,6 @@ class Session:
             self._given[name] += out.shape[axis]
             result[name] = out
         return result
-
-    def _smallest(self, layout: PulseShape) -> int:
-        return self.plan.model.scope.smallest(layout.symbol)
 
     # State as a value
 

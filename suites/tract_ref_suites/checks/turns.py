@@ -82,14 +82,28 @@ def layout_of(plan: Plan) -> PulseShape:
 
 def feed(plan: Plan, inputs: Mapping[str, Array], turn: int, *, fill: Fill) -> dict[str, Array]:
     """Return one pulse of every streaming input, completed with filler, and the others whole."""
-    layout = layout_of(plan)
+    return _pulse(_input_rows(plan), inputs, turn, fill)
+
+
+def _input_rows(plan: Plan) -> list[tuple[str, int, tuple[int, ...]]]:
+    """Return name, stream axis and shape of one turn of every input; no shape without an axis."""
+    return [
+        (name, axis, fact.concrete_shape({}) if axis >= 0 else ())
+        for (name, fact), axis in zip(
+            plan.input_facts.items(), layout_of(plan).input_axes, strict=True
+        )
+    ]
+
+
+def _pulse(
+    rows: list[tuple[str, int, tuple[int, ...]]], inputs: Mapping[str, Array], turn: int, fill: Fill
+) -> dict[str, Array]:
     pulse: dict[str, Array] = {}
-    for name, axis in zip(plan.model.input_names, layout.input_axes, strict=True):
+    for name, axis, shape in rows:
         whole = inputs[name]
         if axis < 0:
             pulse[name] = whole
             continue
-        shape = plan.input_facts[name].concrete_shape({})
         lead = (slice(None),) * axis
         start = turn * shape[axis]
         real = whole[(*lead, slice(start, start + shape[axis]))]
@@ -120,16 +134,16 @@ def output_frames(plan: Plan, length: int) -> list[tuple[str, int, int, int, int
 
 def turns_needed(plan: Plan, length: int) -> int:
     """Return how many turns bring every promised frame, one of pure filler included."""
-    return _turns(plan, length, output_frames(plan, length))
+    return _turns(first_incomplete(plan, length), output_frames(plan, length))
 
 
-def _turns(plan: Plan, length: int, rows: list[tuple[str, int, int, int, int]]) -> int:
+def _turns(incomplete: int, rows: list[tuple[str, int, int, int, int]]) -> int:
     flush = [
         -(-(delay + frames) // max(1, per_turn))
         for _, axis, delay, frames, per_turn in rows
         if axis >= 0
     ]
-    return max(first_incomplete(plan, length) + 1, *flush, 1)
+    return max(incomplete + 1, *flush, 1)
 
 
 def first_incomplete(plan: Plan, length: int) -> int:
@@ -161,11 +175,14 @@ def run_turns(
 ) -> dict[str, RawOutput]:
     """Run a stream to its end and return the raw outputs by name."""
     session = plan.session() if session is None else session
-    rows = output_frames(plan, length)
+    # What every turn asks for is worked out once: a stream has many.
+    fed, rows = _input_rows(plan), output_frames(plan, length)
+    incomplete = first_incomplete(plan, length)
     parts: dict[str, list[Array]] = {name: [] for name, *_ in rows}
-    for turn in range(_turns(plan, length, rows)):
-        announce(session, length, turn, end)
-        values = session.turn(feed(plan, inputs, turn, fill=fill))
+    for turn in range(_turns(incomplete, rows)):
+        if end == "known" or turn >= incomplete:
+            session.symbols[layout_of(plan).symbol] = length
+        values = session.turn(_pulse(fed, inputs, turn, fill))
         for name, found in parts.items():
             found.append(values[name])
     return {
