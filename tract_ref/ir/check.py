@@ -103,9 +103,11 @@ def check_model(model: Model, *, stage: str = "", facts: bool = True) -> None:
 
 def _check_ends(model: Model) -> None:
     """Check what the model shows outside: inputs, outputs, labels."""
+    nodes = model.nodes
     for outlet in (*model.inputs, *model.outputs, *model.labels):
-        node = model.nodes.get(outlet.node)
-        if node is None or outlet.slot >= len(node.outputs):
+        index, slot = outlet
+        node = nodes.get(index)
+        if node is None or slot >= len(node.outputs):
             raise InternalError(f"an input, output or label is at the missing outlet {outlet}")
     for outlet in model.inputs:
         if not isinstance(model.nodes[outlet.node].op, Source):
@@ -149,7 +151,7 @@ def _check_edges(model: Model) -> bool:
 def _check_given(node: Node) -> None:
     """Check the fact of a source or a constant against what the op holds."""
     op, fact = node.op, node.outputs[0]
-    given = op.fact if isinstance(op, Source) else op.tensor if isinstance(op, Const) else fact
+    given = op.tensor if isinstance(op, Const) else op.fact if isinstance(op, Source) else fact
     if given.dtype != fact.dtype or given.shape != fact.shape:
         seen = f"fact {fact} is not that of its op, {given.dtype} {list(given.shape)}"
         raise InvalidModel(seen, node=node.name, op=op.name)

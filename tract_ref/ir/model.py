@@ -163,11 +163,11 @@ class Model:
         if name in self._by_name:
             raise InvalidModel("the name is already taken by another node", node=name, op=op.name)
         self.forget_regions()
-        facts = infer(name, op, tuple(self.fact(outlet) for outlet in inputs))
+        facts = infer(name, op, tuple([self.fact(outlet) for outlet in inputs]))
         node = Node(self.next_id, name, op, tuple(inputs), facts, origin or (name,))
         self.next_id += 1
         self.insert(node)
-        return tuple(Outlet(node.id, slot) for slot in range(len(facts)))
+        return tuple([Outlet(node.id, slot) for slot in range(len(facts))])
 
     def set_outputs(self, outlets: Iterable[Outlet], names: Iterable[str]) -> None:
         """Choose the outputs and their names."""
@@ -240,25 +240,29 @@ class Model:
                 continue
             # The path from the root down, each node with the inputs that are still to be looked at.
             path = {root: iter(nodes[root].inputs)}
-            current = root
-            while path:
+            names = [root]
+            while names:
+                current = names[-1]
                 for below, _ in path[current]:
-                    if below not in done:
+                    if below in done:
+                        continue
+                    node = nodes[below]
+                    if below in path:
+                        raise InvalidModel(
+                            f"the graph has a cycle through {node.name!r}",
+                            node=nodes[current].name,
+                            op=nodes[current].op.name,
+                        )
+                    if node.inputs:
+                        path[below] = iter(node.inputs)
+                        names.append(below)
                         break
+                    done.add(below)
+                    order.append(node)
                 else:
-                    path.popitem()
+                    del path[names.pop()]
                     done.add(current)
                     order.append(nodes[current])
-                    current = next(reversed(path), root)
-                    continue
-                if below in path:
-                    raise InvalidModel(
-                        f"the graph has a cycle through {nodes[below].name!r}",
-                        node=nodes[current].name,
-                        op=nodes[current].op.name,
-                    )
-                path[below] = iter(nodes[below].inputs)
-                current = below
         return order
 
     def op_counts(self) -> dict[str, int]:
@@ -273,13 +277,15 @@ class Model:
 
     def insert(self, node: Node) -> None:
         """Insert a finished node; only `wire` and patches call this."""
-        self.nodes[node.id] = node
-        self._by_name[node.name] = node.id
-        self.successors.setdefault(node.id, {})
-        for outlet in node.inputs:
-            below = self.successors[outlet.node]
-            below[node.id] = below.get(node.id, 0) + 1
-        self.next_id = max(self.next_id, node.id + 1)
+        index, successors = node.id, self.successors
+        self.nodes[index] = node
+        self._by_name[node.name] = index
+        successors.setdefault(index, {})
+        for producer, _ in node.inputs:
+            below = successors[producer]
+            below[index] = below.get(index, 0) + 1
+        if index >= self.next_id:
+            self.next_id = index + 1
 
     def remove(self, node: Node) -> None:
         """Remove a node that nothing reads; only patches call this."""
@@ -371,8 +377,8 @@ def infer(name: str, op: Op, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
         found = op.output_facts(facts)
         for fact in found:
             require_no_coordinates(fact.shape)
-            if isinstance(op, Const) and op.tensor.dtype == TDIM:
-                require_no_coordinates(op.tensor.ravel())
+        if not facts and isinstance(op, Const) and op.tensor.dtype == TDIM:
+            require_no_coordinates(op.tensor.ravel())
         return found
     except TractRefError as error:
         raise error.at(node=name, op=op.name) from None

@@ -17,7 +17,7 @@ def before_pulsify(model: Model) -> Model:
     Splitting padding from the windowed op that follows would cost real delay: a Pad emits its
     frames over time, a padded window does not.
     """
-    if not any(_patch(node, model) for node in model.order()):
+    if not any(_patch(node, model) for node in model.nodes.values()):
         return model
     result = model.copy()
     for node in result.order():
@@ -31,5 +31,8 @@ def before_pulsify(model: Model) -> Model:
 
 def _patch(node: Node, model: Model) -> ModelPatch | None:
     """Return what the first rule that applies to a node does to the model."""
-    found = (rule(node, model) for rule in BEFORE_PULSIFY.rules(type(node.op)))
-    return next((patch for patch in found if patch is not None), None)
+    for rule in BEFORE_PULSIFY.rules(type(node.op)):
+        patch = rule(node, model)
+        if patch is not None:
+            return patch
+    return None

@@ -72,13 +72,14 @@ class _Declutter:
         """Return an empty patch over the model."""
         return ModelPatch(self.model)
 
-    def run(self) -> None:
-        """Empty the work-list."""
+    def run(self) -> bool:
+        """Empty the work-list; return whether the model has changed."""
+        changed = False
         while self._queue:
             node_id = self._queue.popleft()
             self._queued.discard(node_id)
             node = self.model.nodes.get(node_id)
-            if node is None or isinstance(node.op, Source | Const):
+            if node is None or (not node.inputs and isinstance(node.op, Source | Const)):
                 continue
             self.record.visits += 1
             self._budget -= 1
@@ -89,6 +90,8 @@ class _Declutter:
             patch = self._simplify(node)
             if patch is not None:
                 self.touch(patch.apply())
+                changed = True
+        return changed
 
     def touch(self, nodes: list[int]) -> None:
         """Look again at nodes and at those that read them."""
@@ -115,12 +118,10 @@ class _Declutter:
 
 
 def _fold_constants(model: Model, node: Node) -> ModelPatch | None:
-    if not node.inputs or node.op.state() is not None:
+    inputs = [model.const_of(outlet) for outlet in node.inputs]
+    tensors = tuple([tensor for tensor in inputs if tensor is not None])
+    if not tensors or len(tensors) < len(inputs) or node.op.state() is not None:
         return None
-    inputs = tuple(model.const_of(outlet) for outlet in node.inputs)
-    if any(tensor is None for tensor in inputs):
-        return None
-    tensors = tuple(tensor for tensor in inputs if tensor is not None)
     limit = max(_FOLDED_BYTES, sum(tensor.nbytes for tensor in tensors))
     for fact in node.outputs:
         if not fact.is_concrete:
@@ -175,11 +176,14 @@ def declutter(model: Model, *, record: Rewrites | None = None) -> Model:
     model = model.copy()
     record = Rewrites() if record is None else record
     _declutter_bodies(model, record)
-    run = _Declutter(model, (node.id for node in model.order()), record)
+    order = model.order()
+    run = _Declutter(model, [node.id for node in order], record)
     while True:
-        run.run()
-        merged = merge_siblings(model)
+        if run.run():
+            order = model.order()
+        merged = merge_siblings(model, order)
         if not merged.nodes:
             return model
+        order = model.order()
         record.count(merge_siblings, merged.nodes)
         run.touch(merged.touched)

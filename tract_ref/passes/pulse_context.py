@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
 
@@ -55,12 +55,17 @@ class PulseContext(BatchNodeContext):
         self.record = DelayRecord(batch, self.model, self.moved, self._streams, self._reads)
         self._inputs: tuple[Outlet, ...] = ()
 
+    @cached_property
+    def _least(self) -> int:
+        """Smallest stream length that the model admits."""
+        return self.batch.scope.smallest(self.symbol)
+
     # Driver side
 
     def enter(self, node: Node) -> None:
         """Start translating a node."""
         self._node = node
-        self._inputs = tuple(self.moved[outlet] for outlet in node.inputs)
+        self._inputs = tuple([self.moved[outlet] for outlet in node.inputs])
 
     def leave(self, results: tuple[Outlet, ...]) -> None:
         """Finish a node: check that each result has the shape that its streaming fact announces."""
@@ -69,8 +74,8 @@ class PulseContext(BatchNodeContext):
             raise InternalError(f"{len(results)} wires for {len(node.outputs)} outputs")
         for slot, outlet in enumerate(results):
             stream = self._streams.get(outlet)
+            self.moved[Outlet(node.id, slot)] = outlet
             if stream is None:
-                self.moved[Outlet(node.id, slot)] = outlet
                 continue
             announced, brought = self.pulse.per_turn(stream.rate), self.frames(outlet)
             if announced is None or announced != brought:
@@ -80,7 +85,6 @@ class PulseContext(BatchNodeContext):
                     node=node.name,
                     op=node.op.name,
                 )
-            self.moved[Outlet(node.id, slot)] = outlet
 
     @cached_property
     def _input_lengths(self) -> tuple[tuple[Dim, int], ...]:
@@ -131,9 +135,9 @@ class PulseContext(BatchNodeContext):
         why: str = "",
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model."""
-        name = f"{self.node.name}.{suffix}" if suffix else self.node.name
-        unique = self.model.unique_name(name)
-        outlets = self.model.wire(unique, op, inputs, origin=self.node.origin)
+        node = self.node
+        unique = self.model.unique_name(f"{node.name}.{suffix}" if suffix else node.name)
+        outlets = self.model.wire(unique, op, inputs, origin=node.origin)
         if len(streams) != len(outlets):
             raise InternalError(f"{len(streams)} streaming facts for {len(outlets)} outputs")
         if self.pulse.symbol:
@@ -218,7 +222,7 @@ class PulseContext(BatchNodeContext):
         found = self._delays.get(key)
         if found is None:
             stream = self.streaming(wire)
-            later = replace(stream, delay=stream.delay + delay + overlap)
+            later = stream.at(stream.delay + delay + overlap)
             op = Delay(stream.axis, delay, overlap)
             found = self.wire(op, (wire,), later, suffix="delay")[0]
             if wire in self._reads:
@@ -242,7 +246,7 @@ class PulseContext(BatchNodeContext):
             self._awaited(w, latest - s.delay) if (s := self._streams.get(w)) is not None else w
             for w in wires
         )
-        return synced, replace(first, delay=latest)
+        return synced, first.at(latest)
 
     def _awaited(self, wire: Outlet, frames: int) -> Outlet:
         if not frames:
@@ -292,8 +296,7 @@ class PulseContext(BatchNodeContext):
                 overlap=overlap,
             )
         if kept < 0:
-            sliced = replace(stream, delay=d)
-            wire = self.wire(Slice(stream.axis, -kept, frames), (wire,), sliced, suffix="phase")[0]
+            wire = self.wire(Slice(stream.axis, -kept, frames), (wire,), stream, suffix="phase")[0]
         out_length = self.batch_output().shape[stream.axis] if length is None else length
         out = Linear(stream.axis, out_length, out_delay, stream.rate / stride)
         rest = stride * out_delay - d - field + before
@@ -330,7 +333,7 @@ class PulseContext(BatchNodeContext):
         # where g*stride <= field - before.
         beyond = max(0, (field - after) // stride)
         late = self.late_end(wire) if beyond else 0
-        stream = replace(self.streaming(wire), delay=self.streaming(wire).delay + late)
+        stream = self.streaming(wire).at(self.streaming(wire).delay + late)
         history = field // stride
         ahead = max(0, (field - before) // stride)
         framed = self.delay(wire, late, overlap=history)
@@ -373,7 +376,6 @@ class PulseContext(BatchNodeContext):
         if isinstance(length, int):
             # A constant length is known from the first turn on.
             return 0
-        least = self.batch.scope.smallest(self.symbol)
         try:
             growth = slope(length, self.symbol)
         except Inconclusive:
@@ -390,7 +392,7 @@ class PulseContext(BatchNodeContext):
             self.symbol,
             self.pulse.unit,
             per_turn,
-            least,
+            self._least,
             grows=grows,
             inputs=self._input_lengths,
         )
@@ -443,7 +445,7 @@ class _Framed:
 def _raw_window(old: Linear, new: Linear, reach: tuple[float, int]) -> Window:
     """Return what of an input a frame reads, raw frame f at f times the ratio of the rates."""
     start = 0 if math.isinf(reach[0]) else int(reach[0])
-    if old.rate == new.rate:
+    if old.rate is new.rate or old.rate == new.rate:
         shift = new.delay - old.delay
         return lambda frame: (frame + shift + start, frame + shift + reach[1])
     ratio = old.rate / new.rate

@@ -39,7 +39,8 @@ class Reads:
     def hull(self, first: int, last: int) -> Span:
         """Return the source frames that frames `first` to `last` depend on."""
         if len(self.spans) == 1 and first <= last:
-            return self.span(first)[0], self.span(last)[1]
+            low, high = self.spans[0]
+            return low + first * self.period, high + last * self.period
         # Later periods repeat the first one: its phases and those of the last one tell all.
         count = len(self.spans)
         frames = {*range(first, min(last, first + count) + 1)}
@@ -81,7 +82,11 @@ def windowed(rate: Fraction, parts: Sequence[tuple[Reads, Window]], *, endless: 
     """
     period = math.lcm(rate.denominator, *(reads.period for reads, _ in parts))
     frames = rate.numerator * period // rate.denominator
-    spans = [joined(reads.hull(*window(i)) for reads, window in parts) for i in range(frames)]
+    if len(parts) == 1:
+        reads, window = parts[0]
+        spans = [reads.hull(*window(i)) for i in range(frames)]
+    else:
+        spans = [joined(reads.hull(*window(i)) for reads, window in parts) for i in range(frames)]
     if endless:
         spans = [(-math.inf, max(last, 0)) for _, last in spans]
     return Reads(period, tuple(spans))

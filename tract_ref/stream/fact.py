@@ -37,6 +37,10 @@ class Linear:
     delay: int
     rate: Fraction = Fraction(1)
 
+    def at(self, delay: int) -> Linear:
+        """Return the same frames at another delay."""
+        return Linear(self.axis, self.length, delay, self.rate)
+
     def __str__(self) -> str:
         """Print for `--explain` and dumps."""
         rate = "" if self.rate == 1 else f" rate={self.rate}"

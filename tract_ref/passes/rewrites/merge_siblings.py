@@ -1,6 +1,6 @@
 """Merge of identical siblings: two nodes with equal ops over the same wires are one node.
 
-One pass in evaluation order with one dictionary, so that whole equal branches fold from the front.
+One pass in evaluation order with dictionaries, so that whole equal branches fold from the front.
 Equal stateful ops merge as well: their states start equal and see the same frames.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from functools import cache
 from typing import NamedTuple, cast
 
@@ -27,35 +27,56 @@ class Merged(NamedTuple):
     touched: list[int]
 
 
-def merge_siblings(model: Model) -> Merged:
+def merge_siblings(model: Model, order: Sequence[Node]) -> Merged:
     """Merge equal nodes of a model in place.
 
     Outputs keep their number and names (two may come to read one wire), labels move along.
 
     Args:
         model: edited, through one patch.
+        order: its evaluation order.
 
     Returns:
         How many nodes were merged into another one, and what that touched.
     """
+    firsts: dict[Hashable, Node | None] = {}
     seen: dict[Hashable, list[Node]] = {}
     moved: dict[Outlet, Outlet] = {}
     patch = ModelPatch(model)
     merged = 0
-    for node in model.order():
-        key = _key(node, tuple(moved.get(outlet, outlet) for outlet in node.inputs))
-        if key is None:
+    for node in order:
+        inputs = tuple([moved.get(outlet, outlet) for outlet in node.inputs])
+        op = node.op
+        shape = op.tensor.shape if not inputs and isinstance(op, Const) else None
+        outside = (type(op), inputs, shape)
+        if outside not in firsts:
+            # Attributes are compared only where two nodes look alike from outside: most never do.
+            firsts[outside] = node
             continue
-        alike = seen.setdefault(key, [])
-        twin = next((other for other in alike if _same_value(other.op, node.op)), None)
+        first = firsts[outside]
+        if first is not None:
+            _twin(first, inputs, seen)
+            firsts[outside] = None
+        twin = _twin(node, inputs, seen)
         if twin is None:
-            alike.append(node)
             continue
         merged += 1
         for slot in range(len(node.outputs)):
             moved[Outlet(node.id, slot)] = Outlet(twin.id, slot)
         patch.merge(node, twin)
     return Merged(merged, patch.apply() if merged else [])
+
+
+def _twin(node: Node, inputs: tuple[Outlet, ...], seen: dict[Hashable, list[Node]]) -> Node | None:
+    """Return an equal node that was seen before; if there is none, this one is seen from now on."""
+    key = _key(node, inputs)
+    if key is None:
+        return None
+    alike = seen.setdefault(key, [])
+    twin = next((other for other in alike if _same_value(other.op, node.op)), None)
+    if twin is None:
+        alike.append(node)
+    return twin
 
 
 def _key(node: Node, inputs: tuple[Outlet, ...]) -> Hashable | None:
