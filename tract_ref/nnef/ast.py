@@ -338,19 +338,18 @@ def children(expr: Expr) -> tuple[Expr, ...]:
 
 
 def post_order(expr: Expr) -> Iterator[Expr]:
-    """Yield every node after its children, without recursion.
+    """Return every node after its children, without recursion.
 
     An expression may be deeper than Python's call stack allows a recursive visitor to go.
     """
-    stack: list[tuple[Expr, bool]] = [(expr, False)]
+    # Each node before its children, the last child first, is that order backwards.
+    found: list[Expr] = []
+    stack = [expr]
     while stack:
-        node, is_ready = stack.pop()
-        below = () if is_ready else children(node)
-        if not below:
-            yield node
-            continue
-        stack.append((node, True))
-        stack.extend((child, False) for child in reversed(below))
+        node = stack.pop()
+        found.append(node)
+        stack.extend(children(node))
+    return reversed(found)
 
 
 def assigned_names(left: LValue) -> tuple[str, ...]:

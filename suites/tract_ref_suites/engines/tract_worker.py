@@ -10,6 +10,7 @@ turn, and the package accepts it.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ tract: Any = importlib.import_module("tract")
 END = "tract_ref_end_of_stream"
 _CHUNK = "tract_ref_pulses"
 _UNBOUND = (1, 1, 0)
+_GRAPH_FILE = "graph.nnef"
 _ARCHIVES = (".tar", ".tgz", ".tar.gz")
 _GRAPH = re.compile(r"^(\s*graph\s+[^(\s]+\s*\()([^)]*)(\)\s*->\s*\([^)]*\)\s*\{)", re.MULTILINE)
 _VERSION = re.compile(r"^\s*version\s+[\d.]+\s*;", re.MULTILINE)
@@ -185,24 +187,29 @@ def with_end_input(path: Path, symbol: str, scratch: Path) -> Path:
     """Copy the model with the extra input; a model without the symbol stays where it is."""
     if path.suffix == ".onnx":
         return _onnx_with_end_input(path, symbol, scratch)
-    folder = path.parent
-    if path.name.endswith(_ARCHIVES):
-        folder = scratch / "archive"
+    is_archive = path.name.endswith(_ARCHIVES)
+    folder = scratch if is_archive else path.parent
+    if is_archive:
         with tarfile.open(path) as archive:
             archive.extractall(folder, filter="data")
-    graph = folder / "graph.nnef"
-    text = add_end_input(graph.read_text(encoding="utf-8"), symbol)
+    text = add_end_input((folder / _GRAPH_FILE).read_text(encoding="utf-8"), symbol)
     if text is None:
         return path
-    copy = scratch / "model"
-    for file in folder.rglob("*"):
-        if file.is_file() and file != graph:
-            link = copy / file.relative_to(folder)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(file.resolve())
-    copy.mkdir(exist_ok=True)
-    (copy / "graph.nnef").write_text(text, encoding="utf-8")
-    return copy / "graph.nnef"
+    if not is_archive:
+        _link_files(str(folder), str(scratch))
+    (scratch / _GRAPH_FILE).write_text(text, encoding="utf-8")
+    return scratch / _GRAPH_FILE
+
+
+def _link_files(folder: str, copy: str) -> None:
+    """Link all files of a model but its graph; `pathlib` would take longer than the engine."""
+    for place, folders, names in os.walk(folder):
+        target = copy if place == folder else os.path.join(copy, os.path.relpath(place, folder))
+        for name in folders:
+            os.mkdir(os.path.join(target, name))
+        for name in names:
+            if place != folder or name != _GRAPH_FILE:
+                os.symlink(os.path.join(place, name), os.path.join(target, name))
 
 
 def add_end_input(text: str, symbol: str) -> str | None:

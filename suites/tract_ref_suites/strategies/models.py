@@ -162,13 +162,12 @@ def add_chain(model: Model, name: str, steps: tuple[Step, ...], wire: Outlet) ->
 
 
 def _step(model: Model, name: str, step: Step, wire: Outlet) -> tuple[Outlet, ...]:
-    window = window_spec((step.along,))
     fact = model.fact(wire)
     if step.kind == "conv":
         channels = fact.shape[1]
         assert isinstance(channels, int)
         kernel = model.add_const(f"{name}.kernel", step.weights(channels))
-        return model.wire(name, Conv(window, 1), (wire, kernel))
+        return model.wire(name, Conv(window_spec((step.along,)), 1), (wire, kernel))
     if step.kind == "concat":
         channels = fact.shape[1]
         assert isinstance(channels, int)
@@ -179,9 +178,10 @@ def _step(model: Model, name: str, step: Step, wire: Outlet) -> tuple[Outlet, ..
     op: Op
     match step.kind:
         case "maxpool":
-            op = MaxPool(window)
+            op = MaxPool(window_spec((step.along,)))
         case "sumpool":
-            op = SumPool(window, count_include_pad=True, normalize=False)
+            spec = window_spec((step.along,))
+            op = SumPool(spec, count_include_pad=True, normalize=False)
         case "crop":
             op = Slice(_AXIS, step.pair[0], fact.shape[_AXIS] - step.pair[1])
         case "pad":
