@@ -15,6 +15,7 @@ from tract_ref.approx import Array
 from tract_ref.errors import EvalError, InternalError, MalformedFile, Refused
 from tract_ref.ir.model import Model
 from tract_ref.loading import load
+from tract_ref.ops.binary import Add
 from tract_ref.passes.pulsify_v2 import Increments, increments
 from tract_ref.runtime.increments import IncrementSession
 from tract_ref.runtime.inputs import write_state
@@ -23,6 +24,7 @@ from tract_ref.runtime.plan import Plan
 from tract_ref_suites.checks import OWN_LAWS
 from tract_ref_suites.checks.increments import ABOUT_THE_PULSE, cuts, increments_are_exact
 from tract_ref_suites.command_line import CASES
+from tract_ref_suites.increment_runs import Line, pushed
 from tract_ref_suites.meta.broken import patched
 from tract_ref_suites.problems import families
 from tract_ref_suites.problems.base import SYMBOL, Problem, small_integers
@@ -396,3 +398,10 @@ def test_neither_the_model_nor_the_closed_form_is_changed_by_a_run(problem: Prob
     assert session.received == 0
     assert session.counts == {wire: region.at(0) for wire, region in before.items()}
     assert streaming.regions() == before
+
+
+def test_numbers_that_overflow_or_are_none_warn_nobody() -> None:
+    line = Line.of()
+    model = line.gives(line.then(Add(), line.conv(line.x, 0, 1), line.conv(line.x, 3e38, 3e38)))
+    ran = pushed(model, [np.inf, 3e38, np.nan, -np.inf, 1], (1, 2, 2))
+    assert ran.sizes == [0, 2, 2, 0]

@@ -347,14 +347,16 @@ def run_plain(
     Raises:
         EvalError: an op fails, or its result is not what its fact says under the bound symbols.
     """
-    for node, outlets in steps:
-        turn.state = states.get(node.id)
-        results = evaluate_node(node, turn, tuple([values[wire] for wire in node.inputs]))
-        for outlet, fact, result in zip(outlets, node.outputs, results, strict=True):
-            if result.shape != fact.shape or result.dtype != fact.dtype:
-                turn.symbols = _with_late_sizes(fact, result, turn)
-                _require_fact(node, fact, result, turn)
-            values[outlet] = result
+    # As in a frame, NaN and infinities are legal values.
+    with np.errstate(all="ignore"):
+        for node, outlets in steps:
+            turn.state = states.get(node.id)
+            results = evaluate_node(node, turn, tuple([values[wire] for wire in node.inputs]))
+            for outlet, fact, result in zip(outlets, node.outputs, results, strict=True):
+                if result.shape != fact.shape or result.dtype != fact.dtype:
+                    turn.symbols = _with_late_sizes(fact, result, turn)
+                    _require_fact(node, fact, result, turn)
+                values[outlet] = result
 
 
 def _require_fact(node: Node, fact: Fact, result: Tensor, turn: Turn) -> None:

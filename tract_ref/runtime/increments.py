@@ -292,16 +292,10 @@ class IncrementSession:
     def _advance(self) -> dict[str, Tensor]:
         """Compute what became computable, node by node; return it for the outputs."""
         memory, model = self._memory, self.program.model
-        for node in self._order:
-            plan = self.program.plans.get(node.id)
-            if plan is None:
-                self._evaluate_static(node)
-            elif isinstance(node.op, Source):
-                history = memory.wires[Outlet(node.id)]
-                least, certain = self._length(plan.length)
-                history.complete = certain and history.count == least
-            else:
-                self._extend(node, plan)
+        # NaN and infinities are legal values, as in a plan.
+        with np.errstate(all="ignore"):
+            for node in self._order:
+                self._advance_node(node)
         results: dict[str, Tensor] = {}
         for slot, (name, wire) in enumerate(zip(model.output_names, model.outputs, strict=True)):
             history = memory.wires.get(wire)
@@ -312,6 +306,17 @@ class IncrementSession:
             memory.given[slot] = history.count
         self._forget()
         return results
+
+    def _advance_node(self, node: Node) -> None:
+        plan = self.program.plans.get(node.id)
+        if plan is None:
+            self._evaluate_static(node)
+        elif isinstance(node.op, Source):
+            history = self._memory.wires[Outlet(node.id)]
+            least, certain = self._length(plan.length)
+            history.complete = certain and history.count == least
+        else:
+            self._extend(node, plan)
 
     def _evaluate_static(self, node: Node) -> None:
         memory = self._memory

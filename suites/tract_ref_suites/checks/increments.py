@@ -252,10 +252,14 @@ def _values(streaming: Streaming) -> dict[Outlet, Array]:
         elif isinstance(node.op, Const):
             values[Outlet(node.id)] = node.op.tensor
         else:
-            with stage("run"):
-                results = evaluate_node(node, turn, tuple(values[w] for w in node.inputs))
+            results = _evaluated(node, turn, tuple(values[w] for w in node.inputs))
             values |= {Outlet(node.id, slot): value for slot, value in enumerate(results)}
     return values
+
+
+def _evaluated(node: Node, turn: Turn, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
+    with stage("run"), np.errstate(all="ignore"):
+        return evaluate_node(node, turn, inputs)
 
 
 def _check_read(
@@ -278,8 +282,7 @@ def _check_read(
     place = (*(slice(None),) * axis, slice(frame, frame + 1))
     moved[place] = moved_values(value, value[place].shape, "drawn", seed=drawn.randrange(99))
     inputs = tuple(moved if i == slot else values[w] for i, w in enumerate(node.inputs))
-    with stage("run"):
-        results = evaluate_node(node, Turn({SYMBOL: length}), inputs)
+    results = _evaluated(node, Turn({SYMBOL: length}), inputs)
     remembers = any(op.state() is not None for op in plan.ops())
     for number, result in enumerate(results):
         for at in moved_frames(result, values[Outlet(node.id, number)], plan.axis):
@@ -373,13 +376,19 @@ def _held(streaming: Streaming, regions: Mapping[Outlet, AxisRegion], seen: int)
 def _still_open(
     streaming: Streaming, held: Mapping[str, int], seen: int, length: int
 ) -> list[_OpenEnd]:
-    """Return the frames that come next, without those that a short stream does not have."""
+    """Return the frames that come next, without those that a short stream does not have.
+
+    None of a stream so short that some op does not admit it: what holds frames back for its sake
+    cannot be run.
+    """
     counts = [
         least_length(plan.length, SYMBOL, int(seen * plan.rate))
         for _, _, plan in streaming.sources
         if plan is not None
     ]
     slow = max(streaming.model.batch.scope.smallest(SYMBOL), *counts)
+    if slow < streaming.subject.problem.shortest:
+        return []
     return [
         _OpenEnd(name, axis, held[name])
         for name, wire, axis in streaming.outputs
