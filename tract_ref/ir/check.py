@@ -51,18 +51,25 @@ def checked(stage: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             if isinstance(result, Model) and args and result is args[0]:
                 # Nothing was changed: this model was checked behind the pass that made it.
                 return result
-            model = result if isinstance(result, Model) else result.model
-            try:
-                check_model(model, stage=stage, facts=_every_fact.get())
-            except InvalidModel as error:
-                # What a pass leaves of a valid model is valid: anything else is its bug.
-                seen, node, op = error.seen, error.node, error.op
-                raise InternalError(seen, stage=stage, node=node, op=op) from error
+            require_sound(result if isinstance(result, Model) else result.model, stage=stage)
             return result
 
         return run_and_check
 
     return decorate
+
+
+def require_sound(model: Model, *, stage: str) -> None:
+    """Check what a pass has made, as `checked` does.
+
+    Raises:
+        InternalError: the model is broken. What a pass leaves of a valid model is valid: anything
+            else is its bug.
+    """
+    try:
+        check_model(model, stage=stage, facts=_every_fact.get())
+    except InvalidModel as error:
+        raise InternalError(error.seen, stage=stage, node=error.node, op=error.op) from error
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NoReturn
 
+from tract_ref.dim import Scope
 from tract_ref.errors import InternalError, Refused
 from tract_ref.ir.fact import Fact
 from tract_ref.ir.model import Model, Node
@@ -29,9 +31,12 @@ class BatchNodeContext:
         self.batch = batch
         self.symbol = symbol
         self.stage = stage
-        # No stream is shorter than nothing.
-        self._lengths = batch.scope.asserting(f"{symbol}>=0")
         self._node: Node | None = None
+
+    @cached_property
+    def _lengths(self) -> Scope:
+        """What is known of lengths: no stream is shorter than nothing."""
+        return self.batch.scope.asserting(f"{self.symbol}>=0")
 
     @property
     def node(self) -> Node:

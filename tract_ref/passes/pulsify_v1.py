@@ -15,7 +15,7 @@ import numpy as np
 
 from tract_ref.dim import Dim, TDim, symbols
 from tract_ref.errors import Inconclusive, InvalidModel, Refused, TractRefError
-from tract_ref.ir.check import checked
+from tract_ref.ir.check import require_sound
 from tract_ref.ir.fact import Tensor, dims_tensor
 from tract_ref.ir.model import Model, Node, Outlet, Source
 from tract_ref.ir.pulse import Pulse
@@ -173,17 +173,18 @@ def translated(
     batch = before_pulsify(declutter(model))
     _require_free(size, batch, stage)
     context = PulseContext(batch, size, name, stage)
-    return _finished(checked(stage)(_walked)(context, translator(context)), batch)
+    _walk(context, translator(context))
+    require_sound(context.model, stage=stage)
+    return _finished(context, batch)
 
 
-def _walked(context: PulseContext, translate: Callable[[Node], None]) -> PulseContext:
+def _walk(context: PulseContext, translate: Callable[[Node], None]) -> None:
     """Walk the batch model; the context's model is one turn of the stream then."""
     batch = context.batch
     for node in batch.order():
         translate(node)
     _require_streaming(context, batch)
     _properties(context, batch)
-    return context
 
 
 @dataclass(frozen=True)
