@@ -23,6 +23,7 @@ from tract_ref_suites.problems.base import Problem
 EXPECTATIONS = Path(__file__).parent / "expectations"
 PREDICATES = (
     "tract_ref_suites.engines.limits",
+    "tract_ref_suites.engines.limits_numbers",
     "tract_ref_suites.engines.limits_more",
     "tract_ref_suites.engines.limits_turns",
     "tract_ref_suites.engines.limits_streams",
