@@ -43,6 +43,7 @@ from tract_ref.stream.tables import (
     PULSED_ONLY,
     PULSIFY_V1,
     REGION_V2,
+    Front,
     NodeContext,
     PulsifyContext,
     RegionContext,
@@ -446,7 +447,8 @@ def _in_front(
         else:
             late = ctx.delay(ctx.inputs[run[0]], begin - frames - early.delay)
             splice = StreamSplice(op.axis, begin)
-            (wire,) = ctx.wire(splice, (late, wire), grown, suffix=suffix, why=why)
+            front = Front(frames, 0)
+            (wire,) = ctx.wire(splice, (late, wire), grown, suffix=suffix, front=front, why=why)
         begin -= frames
     return wire
 

@@ -263,7 +263,12 @@ def pulsify_deconv(op: Deconv, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     before, after = along.crops
     field, stride = along.window.field, along.window.stride
     framed, out, history = ctx.accumulate(
-        data, field=field, stride=stride, before=before, after=after - along.adjustment
+        data,
+        field=field,
+        stride=stride,
+        dilation=along.window.dilation,
+        before=before,
+        after=after - along.adjustment,
     )
     kept = explicit(history * stride, max(0, field + 1 - stride))
     window = op.window.with_padding(spatial, kept)
@@ -285,7 +290,8 @@ def region_deconv(op: Deconv, node: Node, ctx: RegionContext) -> RegionPlan:
     # so is the last one by what is added after it.
     low = min(before, before - field + stride - 1)
     beyond = max(0, (field - along.crops[1] + along.adjustment) // stride)
-    reach = Reach(per=stride, low=low, high=before, back=1, beyond=beyond)
+    step = along.window.dilation
+    reach = Reach(per=stride, low=low, high=before, back=1, beyond=beyond, step=step)
 
     def main(made: Increment) -> tuple[Op, ...]:
         first, stop = made.windows[0]

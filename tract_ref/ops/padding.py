@@ -36,6 +36,7 @@ from tract_ref.stream.tables import (
     PULSED_ONLY,
     PULSIFY_V1,
     REGION_V2,
+    Front,
     PulsifyContext,
     RegionContext,
     RoiContext,
@@ -355,10 +356,12 @@ def _pad_stream(op: Pad, ctx: PulsifyContext, wire: Outlet, stream: Linear) -> O
     if before:
         edge = PulseEdge(stream.axis, before, d)
         inputs = (ctx.delay(wire, before, why=f"makes room for {before} frames in front"), wire)
-        wire = ctx.wire(edge, inputs, replace(stream, delay=d + before), suffix="edge")[0]
+        grown = replace(stream, length=stream.length + before)
+        copies = Front(before, 1, copies=True)
+        (wire,) = ctx.wire(edge, inputs, grown, suffix="edge", front=copies, why=front)
     if after:
-        wire = ctx.pad(wire, before=0, after=after, mode="edge", value=None, delay=d + before)
-    return ctx.restream(wire, replace(stream, length=length, delay=d), why=front)
+        wire = ctx.pad(wire, before=0, after=after, mode="edge", value=None, delay=d)
+    return ctx.restream(wire, replace(stream, length=length))
 
 
 @REGION_V2.rule(Pad)

@@ -151,7 +151,12 @@ def _framed(plan: RegionPlan, ctx: PulseContext, slot: int, reach: Reach) -> tup
     elif reach.scale == 1:
         after = field - reach.per * reach.beyond
         framed, out, _ = ctx.accumulate(
-            wire, field=field, stride=reach.per, before=reach.high, after=after
+            wire,
+            field=field,
+            stride=reach.per,
+            dilation=reach.step,
+            before=reach.high,
+            after=after,
         )
     else:
         raise InternalError(f"windows that slide by {reach.scale}/{reach.per} frames")

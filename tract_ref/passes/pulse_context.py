@@ -23,9 +23,9 @@ from tract_ref.ops.structure import Identity
 from tract_ref.passes.delays import DelayRecord, Part
 from tract_ref.passes.late_end import most_ahead
 from tract_ref.passes.node_context import BatchNodeContext
-from tract_ref.passes.reads import Reads, Window, source_reads, windowed
+from tract_ref.passes.reads import Reads, Window, added_at, begun, source_reads, windowed
 from tract_ref.stream.fact import LATE_END, Linear
-from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO
+from tract_ref.stream.tables import FILL_LOWEST, FILL_ZERO, Front
 from tract_ref.stream.window import lowest
 
 STAGE = "pulsify v1"
@@ -132,6 +132,7 @@ class PulseContext(BatchNodeContext):
         *streams: Linear | None,
         suffix: str = "",
         reach: tuple[float, int] = (0, 0),
+        front: Front | None = None,
         why: str = "",
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model."""
@@ -148,7 +149,7 @@ class PulseContext(BatchNodeContext):
             if stream is not None:
                 self._streams[outlet] = stream
                 self._tell(outlet, inputs, stream, why)
-                reads = self._reads_of(inputs, stream, reach)
+                reads = self._reads_of(inputs, stream, reach, front)
                 if reads is None and isinstance(op, Source):
                     reads = source_reads(stream.rate)
                 if reads is not None:
@@ -166,13 +167,25 @@ class PulseContext(BatchNodeContext):
             self.record.why[self.node.id, made] = why
 
     def _reads_of(
-        self, inputs: tuple[Outlet, ...], stream: Linear, reach: tuple[float, int]
+        self,
+        inputs: tuple[Outlet, ...],
+        stream: Linear,
+        reach: tuple[float, int],
+        front: Front | None,
     ) -> Reads | None:
         """Return the source frames that an output reads, from those that its inputs read.
 
         An op works turn by turn on raw frames, so a change of delay is a change of index. None when
         it reads no source frame: a table, or a constant along the stream.
         """
+        if front is not None:
+            early = inputs[front.slot]
+            rest = (*inputs[: front.slot], *inputs[front.slot + 1 :])
+            later, reads = self._reads_of(rest, stream, reach, None), self._reads.get(early)
+            if later is None or reads is None:
+                return later
+            window = _raw_window(self._streams[early], stream, reach)
+            return begun(front.frames, (reads, _first_frame if front.copies else window), later)
         parts: list[tuple[Reads, Window]] = []
         for wire in inputs:
             framed = self._windows.get(wire)
@@ -325,7 +338,14 @@ class PulseContext(BatchNodeContext):
         )
 
     def accumulate(
-        self, wire: Outlet, *, field: int, stride: int, before: int = 0, after: int = 0
+        self,
+        wire: Outlet,
+        *,
+        field: int,
+        stride: int,
+        dilation: int = 1,
+        before: int = 0,
+        after: int = 0,
     ) -> tuple[Outlet, Linear, int]:
         """Return the wire with the earlier frames that reach into the output of this turn."""
         source, reads = wire, self._reads.get(wire)
@@ -354,13 +374,12 @@ class PulseContext(BatchNodeContext):
             Part(LATE_END, late, stream.rate),
             Part(f"{before} frames dropped in front", before, out.rate),
         )
-        # Output p reads frames (p + before - k*dilation) / stride, where that is an integer.
         self._windows[framed] = _Framed(
             out,
             source,
             tuple(part for part in parts if part.frames),
             reads,
-            lambda i: (-((field - before - i) // stride), (i + before) // stride),
+            lambda i: added_at(i + before, field=field, stride=stride, dilation=dilation),
         )
         return framed, out, history
 
@@ -440,6 +459,11 @@ class _Framed:
     parts: tuple[Part, ...]
     reads: Reads | None
     window: Window
+
+
+def _first_frame(frame: int) -> tuple[int, int]:
+    """Return the window of a frame that copies the first one there is."""
+    return 0, 0
 
 
 def _raw_window(old: Linear, new: Linear, reach: tuple[float, int]) -> Window:

@@ -39,6 +39,7 @@ class Reach:
         back: input frames before those of the next window that what follows the last frame is made
             of, and that are therefore kept.
         beyond: frames after the last one that are read, at most.
+        step: of the output frames that an input frame reaches, every `step`-th one reads it.
     """
 
     scale: int = 1
@@ -48,6 +49,7 @@ class Reach:
     front: int = 0
     back: int = 0
     beyond: int = 0
+    step: int = 1
 
     def first(self, frame: int) -> int:
         """Return the first input frame that an output frame reads; may be negative."""

@@ -8,6 +8,7 @@ silent generic fallback.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from tract_ref.dim import Dim, Scope
@@ -79,6 +80,21 @@ class NodeContext(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The first frames of a stream come from another input than the rest.
+
+    Attributes:
+        frames: how many.
+        slot: the input.
+        copies: all of them are frame 0 of that input; otherwise its frames in order.
+    """
+
+    frames: int
+    slot: int
+    copies: bool = False
+
+
 class PulsifyContext(NodeContext, Protocol):
     """What a v1 rule may ask and say about the node it translates."""
 
@@ -102,6 +118,7 @@ class PulsifyContext(NodeContext, Protocol):
         *streams: Linear | None,
         suffix: str = "",
         reach: tuple[float, int] = (0, 0),
+        front: Front | None = None,
         why: str = "",
     ) -> tuple[Outlet, ...]:
         """Add a node to the pulsed model, with one streaming fact per output.
@@ -113,6 +130,7 @@ class PulsifyContext(NodeContext, Protocol):
             suffix: appended to the batch node's name; empty gives the name itself.
             reach: first and last input frame of a turn that its first output frame reads; the first
                 is `-math.inf` when it reads the whole past.
+            front: where the first frames of the output come from, if not from where all others do.
             why: what makes an output come later, or earlier, than the input that comes last; for
                 an op on what `window` or `accumulate` returned, it is known.
         """
@@ -189,17 +207,26 @@ class PulsifyContext(NodeContext, Protocol):
         ...
 
     def accumulate(
-        self, wire: Outlet, *, field: int, stride: int, before: int = 0, after: int = 0
+        self,
+        wire: Outlet,
+        *,
+        field: int,
+        stride: int,
+        dilation: int = 1,
+        before: int = 0,
+        after: int = 0,
     ) -> tuple[Outlet, Linear, int]:
         """Return the wire with the earlier frames that reach into the output of this turn.
 
-        Frame i of `wire` is added to positions [i*stride, i*stride + field] of the uncropped
-        output. What is returned holds zeros outside the stream, wherever an output reads there.
+        Frame i of `wire` is added to every `dilation`-th of the positions [i*stride, i*stride +
+        field] of the uncropped output. What is returned holds zeros outside the stream, wherever an
+        output reads there.
 
         Args:
             wire: a streaming wire.
             field: (K - 1) * dilation, in output frames.
             stride: output frames per frame of `wire`.
+            dilation: output frames between two that a frame is added to.
             before: output frames dropped before the first one.
             after: output frames dropped after the last one; negative = added there. Less than
                 field - stride makes the op end-sensitive.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from math import gcd
 
 from tract_ref import Plan
 from tract_ref.approx import Array, compare
@@ -129,8 +130,7 @@ def _is_least(
 def _check_field(subject: Subject, pulse: int) -> None:
     """Move one source frame at a time; see which output frames follow.
 
-    What one output frame reads lies within the receptive field; what all of them read, relative to
-    where output frame i stands in source time, i / rate, reaches as far.
+    What one output frame reads lies within the receptive field, and some frame reads as far.
     """
     problem = subject.problem
     field = subject.pulsed(pulse).receptive_field
@@ -138,7 +138,9 @@ def _check_field(subject: Subject, pulse: int) -> None:
         # A recurrence remembers the whole past: there is no end to reach.
         return
     plan = subject.pulsed_plan(pulse)
-    wanted = subject.smallest + _late(plan, pulse) + 2 * field + 2
+    # In every phase some frame reads no padding.
+    phases = max(pulse // gcd(pulse, per_turn) for *_, per_turn in output_frames(plan, 0))
+    wanted = subject.smallest + _late(plan, pulse) + 2 * field + 2 * phases
     length = subject.admitted(max(problem.length, wanted))
     rows = [row for row in output_frames(plan, length) if row[1] >= 0]
     found: dict[str, dict[int, set[int]]] = {name: {} for name, *_ in rows}
@@ -148,8 +150,7 @@ def _check_field(subject: Subject, pulse: int) -> None:
     for seed, mood in itertools.product(seeds, MOODS):
         base = base_stream(subject, length, seed)
         _note_reads(subject, base, length, mood, [(name, axis) for name, axis, *_ in rows], found)
-        widest = max((_widest(found[row[0]], row, pulse, field) for row in rows), default=0)
-        # Frames of several phases, or of two branches that take turns, reach further together.
+        widest = max((_widest(found[row[0]], row[0], field) for row in rows), default=0)
         if widest >= field:
             return
     if widest and not problem.loose and length >= wanted and varies(subject):
@@ -157,19 +158,14 @@ def _check_field(subject: Subject, pulse: int) -> None:
         raise CheckFailure("pulsify", "wrong_value", text)
 
 
-def _widest(
-    found: Mapping[int, set[int]], row: tuple[str, int, int, int, int], pulse: int, field: int
-) -> int:
-    """Return the source frames between the first and the last that any frame reads."""
-    name, _, _, _, per_turn = row
-    offsets: list[int] = []
-    for at, sources in found.items():
-        span = max(sources) - min(sources) + 1
-        text = f"frame {at} of {name!r} follows source frames {min(sources)} to {max(sources)}"
+def _widest(found: Mapping[int, set[int]], name: str, field: int) -> int:
+    """Return the most source frames between the first and the last that one frame reads."""
+    spans = {at: max(sources) - min(sources) + 1 for at, sources in found.items()}
+    for at, span in spans.items():
+        first, last = min(found[at]), max(found[at])
+        text = f"frame {at} of {name!r} follows source frames {first} to {last}"
         require(span <= field, "pulsify", "wrong_value", f"{text}; the field is {field} frames")
-        # An output frame between two source frames belongs to the earlier one.
-        offsets += [source - at * pulse // per_turn for source in sources]
-    return max(offsets) - min(offsets) + 1 if offsets else 0
+    return max(spans.values(), default=0)
 
 
 def _note_reads(

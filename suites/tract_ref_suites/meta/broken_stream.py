@@ -95,6 +95,15 @@ def idle_sources(frames: int) -> Break:
         yield
 
 
+def fronts_not_told() -> Broken:
+    """Take first frames of another stream for frames that all frames read."""
+
+    def make(old: Any) -> Any:
+        return lambda self, *rest, front=None, **more: old(self, *rest, **more)
+
+    return patched(PulseContext, "wire", make)
+
+
 def late_end_short() -> Broken:
     """Wait for a late end one frame less than needed."""
     return patched(

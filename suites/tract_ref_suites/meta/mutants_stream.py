@@ -28,7 +28,12 @@ _MEET = ("concat/Concat-delays-2-0-1", "graphs/Dag-unequal-offsets", "graphs/Dag
 _ENDS = ("conv/Conv-after-end-crop", "padding/Pad-after-end-crop", "chains/Chain-random")
 _RANGE = ("range/Range-rest", "range/Range-stream")
 _TABLE = ("slicing/Slice-uniform-table", "slicing/Slice-table")
-_DECONV = ("deconv/Deconv-after-crops", "deconv/Deconv-after-conv-1", "unets/UNet-random")
+_DECONV = (
+    "deconv/Deconv-after-crops",
+    "deconv/Deconv-1d",
+    "deconv/Deconv-after-conv",
+    "unets/UNet-random",
+)
 # Strategies whose values hide what is read, or whose delays are not the least: nothing but closed
 # forms sees that such streams come too late.
 MERGING = (
@@ -81,6 +86,10 @@ STREAM_MUTANTS: dict[str, Mutant] = {
     "idle-sources": mutant(
         "rule", "streams wait two frames for nothing as they come in, and say so",
         lambda: bad.idle_sources(2), "P9", *PASSING,
+    ),
+    "field-too-wide": mutant(
+        "rule", "a copied border, or frames put in front, widen the receptive field",
+        bad.fronts_not_told, "P9", "padding/Pad-edge", "concat/Concat-front",
     ),
     "late-end-one-short": mutant(
         "rule", "an end that is known late is waited for one frame less",

@@ -150,3 +150,11 @@ def test_the_closed_forms_know_every_op_that_streams(name: str) -> None:
 def test_no_strategy_hides_a_stream_that_idles(mutant: str, strategy: str) -> None:
     idle = replace(MUTANTS[mutant], problems=(strategy,))
     assert needed(idle, all_laws()["P9"]) is not None
+
+
+@pytest.mark.parametrize(
+    "strategy", ["padding/Pad-edge", "concat/Concat-front", "conv/Conv-after-pad"]
+)
+def test_no_strategy_hides_a_field_that_is_too_wide(strategy: str) -> None:
+    wide = replace(MUTANTS["field-too-wide"], problems=(strategy,))
+    assert needed(wide, all_laws()["P9"]) is not None

@@ -106,8 +106,8 @@ class ChainProblem(Problem):
         return self.sizes
 
     @property
-    def loose(self) -> str:
-        return "each op rounds its own delay, and constants may hide what an op reads"
+    def rounds(self) -> str:
+        return "each op rounds its own delay"
 
     def model(self) -> Model:
         model = Model()

@@ -159,8 +159,12 @@ class DagProblem(Problem):
         return self.sizes
 
     @property
+    def rounds(self) -> str:
+        return "each op of each path rounds its own delay"
+
+    @property
     def loose(self) -> str:
-        return "each op of each path rounds its own delay, and constants may hide what an op reads"
+        return "a branch that is not chosen, or less than the maximum, hides what it reads"
 
     def model(self) -> Model:
         return build(self.dag)
