@@ -107,9 +107,7 @@ def lengths(draw: st.DrawFn) -> tuple[TDim, bool, int]:
     length = dim_max(0, (length + draw(st.integers(-4, 4))) // stride)
     bound = draw(st.none() | st.integers(1, 90))
     length = length if bound is None else dim_min(length, bound)
-    if not isinstance(length, TDim):
-        length = dim_max(0, S // stride)
-        bound = None
+    assert isinstance(length, TDim)
     return length, bound is None, stride
 
 
@@ -175,5 +173,7 @@ def test_inputs_that_end_at_different_times_are_refused() -> None:
 
 
 def test_a_search_sees_the_turns_in_which_the_stream_is_shorter_than_asserted() -> None:
-    ahead = most_ahead(dim_max(0, S - 4), SYMBOL, 4, 4, 100, grows=True)
+    length = dim_max(0, S - 4)
+    assert isinstance(length, TDim)
+    ahead = most_ahead(length, SYMBOL, 4, 4, 100, grows=True)
     assert ahead == max(k * 4 - (max(4 * k, 100) - 4) for k in range(60)) == 4

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -22,7 +23,7 @@ from tract_ref.ir.op import Op, OpState, Turn
 from tract_ref.ir.per_element import coordinate
 from tract_ref.nnef.table import NNEF, Dump, Invocation
 from tract_ref.onnx_io.table import ONNX, OnnxCall
-from tract_ref.runtime.reach import FixedTurn, RegionPlan
+from tract_ref.runtime.reach import FixedTurn, Reach, RegionPlan
 from tract_ref.stream import roi_moves
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.roi import Region
@@ -39,6 +40,7 @@ from tract_ref.stream.tables import (
     RoiContext,
     refuse_streaming,
 )
+from tract_ref.stream.window import data_stream
 
 
 def running_sum(
@@ -171,6 +173,43 @@ class RunningSum(Op):
         return (out,)
 
 
+@dataclass(frozen=True)
+class SumsBefore(Op):
+    """Exclusive sums of an increment: those of the frames given, the first one led by 0.
+
+    Attributes:
+        axis: the stream axis.
+
+    Shapes:
+        data   [.., frames before each sum, ..]
+        out    [.., as many sums, in the first increment one more, ..]
+    """
+
+    axis: int
+
+    def output_facts(self, inputs: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """The shape of an increment after the first one is unchanged."""
+        (data,) = inputs
+        _check("exclusive sums", self.axis, data)
+        return (data.without_const(),)
+
+    def state(self) -> OpState:
+        """Return the state of no frame."""
+        return RunningSumState()
+
+    def eval(self, turn: Turn, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Add the frames to the total, one after the other."""
+        (data,) = inputs
+        state = cast("RunningSumState", turn.state)
+        parts: list[Tensor] = []
+        if state.total is None:
+            state.total = nothing(data, self.axis)
+            parts.append(state.total.astype(data.dtype, copy=False))
+        state.position += data.shape[self.axis]
+        sums, state.total = running_sum(data, state.total, self.axis, exclusive=False)
+        return (np.concatenate([*parts, sums], self.axis),)
+
+
 @INPUT_ROI.rule(CumSum)
 def roi_cumsum(op: CumSum, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
     """A position is read by itself, unless exclusive, and by those that are added after it."""
@@ -179,7 +218,7 @@ def roi_cumsum(op: CumSum, node: Node, ctx: RoiContext) -> tuple[Region, ...]:
     return (roi_moves.read_by(ctx.regions[0], op.axis, size, low, high),)
 
 
-INPUT_ROI.refuse(RunningSum, **BATCH_ONLY)
+INPUT_ROI.refuse(RunningSum, SumsBefore, **BATCH_ONLY)
 
 
 @PULSIFY_V1.rule(CumSum)
@@ -192,6 +231,11 @@ def pulsify_cumsum(op: CumSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
     stream = _summed(op, ctx)
     if stream is None:
         return along_tracked_axis(op, node, ctx)
+    return _pulsed_sum(op, ctx)
+
+
+def _pulsed_sum(op: CumSum, ctx: PulsifyContext) -> tuple[Outlet, ...]:
+    stream = data_stream(ctx)
     length = ctx.batch_output().shape[op.axis]
     total = RunningSum(op.axis, op.exclusive, stream.delay)
     return ctx.wire(total, ctx.inputs, replace(stream, length=length), reach=(-math.inf, 0))
@@ -199,10 +243,14 @@ def pulsify_cumsum(op: CumSum, node: Node, ctx: PulsifyContext) -> tuple[Outlet,
 
 @REGION_V2.rule(CumSum)
 def region_cumsum(op: CumSum, node: Node, ctx: RegionContext) -> RegionPlan:
-    """Frame j reads frame j, and the sum of those before it."""
+    """Frame j reads frame j, or j - 1 of an exclusive sum, and the sum of those before it."""
     stream = _summed(op, ctx)
     if stream is None:
         return region_along_tracked_axis(op, node, ctx)
+    if op.exclusive:
+        plan = pointwise(SumsBefore(op.axis), ctx, stream)
+        reach = Reach(low=-1, high=-1)
+        return replace(plan, inputs=(reach,), lowered=partial(_pulsed_sum, op))
     total = RunningSum(op.axis, op.exclusive, 0)
     plan = pointwise(total, ctx, stream)
 
@@ -230,7 +278,7 @@ def _summed(op: CumSum, ctx: NodeContext) -> Linear | None:
     return stream
 
 
-refuse_streaming(RunningSum, **PULSED_ONLY)
+refuse_streaming(RunningSum, SumsBefore, **PULSED_ONLY)
 
 
 @NNEF.load("tract_core_cumsum", "input", "axis", "reverse", "exclusive")
@@ -248,6 +296,7 @@ def dump_cumsum(op: CumSum, node: Node, out: Dump) -> None:
 
 NNEF.refuse_dump(
     RunningSum,
+    SumsBefore,
     reason="has no NNEF operator: the dialect cannot say a sum that goes on from turn to turn",
     remedy="dump the batch model and pulsify it after reading",
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from tract_ref.dim import sym
 from tract_ref.errors import EvalError, Inconclusive, InternalError, Refused, TractRefError
 from tract_ref.ir.model import Model, Node, Outlet, Source
 from tract_ref.ir.rules import Refusal
@@ -18,6 +19,8 @@ from tract_ref.passes.declutter import declutter
 from tract_ref.passes.node_context import BatchNodeContext, follows_length
 from tract_ref.passes.pulsify_v1 import stream_symbol
 from tract_ref.runtime.increments import IncrementSession, Program
+from tract_ref.runtime.inputs import require_possible
+from tract_ref.runtime.plan import Plan
 from tract_ref.runtime.reach import RegionPlan
 from tract_ref.stream.fact import Linear
 from tract_ref.stream.region import AxisRegion, joined_regions, slow_count, source_region
@@ -109,9 +112,11 @@ class Increments:
             symbols: values known from the start; that of the stream symbol announces the end.
 
         Raises:
-            EvalError: a symbol is not set.
+            EvalError: a symbol is not set, unknown, or breaks an assertion.
         """
         known = dict(symbols or {})
+        names = Plan(self.batch, fast=False).symbols | {self.symbol}
+        require_possible(self.batch.scope, known, names)
         program = Program(self.batch, self.symbol, self.plans)
         try:
             return IncrementSession(program, known)
@@ -126,8 +131,12 @@ class Increments:
 
         Raises:
             Refused: a length is no minimum or maximum of quasi-affine terms; phases never recur.
+            EvalError: no stream has that length.
         """
+        if end is not None:
+            require_possible(self.batch.scope, {self.symbol: end}, {self.symbol})
         least = self.batch.scope.smallest(self.symbol)
+        longest = self.batch.scope.bounds(sym(self.symbol))[1] if end is None else end
         plans = [self.plans[wire.node] for wire in self.batch.inputs if wire.node in self.plans]
         lengths = [(plan.length, plan.rate) for plan in plans]
         slow = slow_count(lengths, self.symbol, least)
@@ -137,7 +146,7 @@ class Increments:
             if plan is None:
                 continue
             if isinstance(node.op, Source):
-                region = source_region(plan.rate, end, plan.length, self.symbol)
+                region = source_region(plan.rate, longest, plan.length, self.symbol)
             else:
                 parts = [
                     (found[wire], reach)
@@ -145,7 +154,7 @@ class Increments:
                     if reach is not None
                 ]
                 try:
-                    region = joined_regions(parts, plan.length, self.symbol, slow, end)
+                    region = joined_regions(parts, plan.length, self.symbol, slow, end, longest)
                 except TractRefError as error:
                     raise error.at(stage=STAGE, node=node.name, op=node.op.name) from None
             for slot in range(len(node.outputs)):

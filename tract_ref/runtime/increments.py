@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tract_ref.dim import Dim, evaluate, substitute
+from tract_ref.dim import Dim, evaluate, substitute, sym
 from tract_ref.errors import EvalError, InternalError, TractRefError
 from tract_ref.ir.fact import Fact, Tensor
 from tract_ref.ir.model import Const, Model, Node, Outlet, Source
@@ -83,6 +83,7 @@ class IncrementSession:
         self._order = program.model.order()
         self._readers = program.readers()
         self._memory = Memory(dict(known))
+        self._bound = program.model.scope.bounds(sym(program.symbol))[1]
         for node in self._order:
             plan = program.plans.get(node.id)
             if plan is None:
@@ -226,6 +227,7 @@ class IncrementSession:
                 raise EvalError(
                     f"streaming input {name!r} is missing", remedy="feed it at every push"
                 )
+        self._require_room(inputs)
         for name, wire, plan in self._sources():
             if plan is not None:
                 self._memory.wires[wire].extend(inputs[name])
@@ -236,6 +238,24 @@ class IncrementSession:
                     for _, other, _ in self._sources()
                     if other != wire and other in self._memory.static
                 }
+
+    def _require_room(self, inputs: Mapping[str, Tensor]) -> None:
+        """Require that no input gets more frames than the longest stream that is possible has."""
+        symbol, longest = self.program.symbol, self._longest()
+        if longest is None:
+            return
+        for name, wire, plan in self._sources():
+            if plan is None:
+                continue
+            frames = self._memory.wires[wire].count + inputs[name].shape[plan.axis]
+            most = max(0, evaluate(plan.length, {**self._memory.symbols, symbol: longest}))
+            if frames > most:
+                said = "was announced" if symbol in self._memory.symbols else "is the most asserted"
+                raise EvalError(
+                    f"input {name!r} would have {frames} frames, of at most {most}: "
+                    f"{symbol}={longest} {said}",
+                    remedy="finish the stream, or start a session that announces its length",
+                )
 
     def _check(self, name: str, fact: Fact, plan: RegionPlan | None, array: Tensor) -> None:
         require_array(name, array)
@@ -280,14 +300,19 @@ class IncrementSession:
         least = self.program.model.scope.smallest(symbol)
         return known if known is not None else max(self._memory.received, least)
 
+    def _longest(self) -> int | None:
+        """Return the largest length that the stream can have, None where there is no end."""
+        announced = self._memory.symbols.get(self.program.symbol)
+        return self._bound if announced is None else announced
+
     def _length(self, length: Dim) -> tuple[int, bool]:
         """Return the smallest length that a wire can still have, and whether it is certain."""
-        symbol, slow = self.program.symbol, self._slow()
-        least = max(0, evaluate(length, {**self._memory.symbols, symbol: slow}))
-        if symbol in self._memory.symbols:
-            return least, True
+        symbol, slow, longest = self.program.symbol, self._slow(), self._longest()
+        known = self._memory.symbols
+        least = max(0, evaluate(length, {**known, symbol: slow}))
         # Lengths never shrink when the stream grows.
-        return least, least == max(0, evaluate(length, {**self._memory.symbols, symbol: _FAR}))
+        most = evaluate(length, {**known, symbol: _FAR if longest is None else longest})
+        return least, least == max(0, most)
 
     def _advance(self) -> dict[str, Tensor]:
         """Compute what became computable, node by node; return it for the outputs."""

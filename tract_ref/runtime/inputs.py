@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +163,27 @@ def require_form(key: str, array: Tensor, fact: Fact, axis: int, sizes: Mapping[
 
 def _form(array: Tensor) -> str:
     return f"{list(array.shape)} {array.dtype}"
+
+
+def require_possible(scope: Scope, known: Mapping[str, int], names: Collection[str]) -> None:
+    """Check symbol values that a session starts with.
+
+    Args:
+        scope: what the model asserts.
+        known: the values.
+        names: symbols that the model speaks of.
+
+    Raises:
+        EvalError: the model has no such symbol; a length is negative; an assertion is broken.
+    """
+    for name, value in known.items():
+        if name not in names:
+            listed = ", ".join(sorted(names)) or "none"
+            raise EvalError(f"no dimension has the symbol {name!r} (symbols: {listed})")
+        if value < 0 and scope.smallest(name) >= 0:
+            raise EvalError(f"{name}={value}; a length is 0 or more")
+    if scope.holds(known) is False:
+        raise broken_assertion(scope, known)
 
 
 def broken_assertion(scope: Scope, bindings: Mapping[str, int]) -> EvalError:

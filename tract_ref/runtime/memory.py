@@ -90,8 +90,9 @@ class Memory:
         return kept + sum(state.nbytes for state in self.states.values())
 
     def clone(self) -> Memory:
-        """Return an independent copy."""
-        return copy.deepcopy(self)
+        """Return an independent copy; values that nobody writes into are shared."""
+        shared = {id(value): value for value in self.static.values()}
+        return copy.deepcopy(self, shared)
 
     def arrays(self, model: Model) -> dict[str, Tensor]:
         """Return everything as named arrays: `kind/name`.

@@ -29,6 +29,7 @@ from tract_ref.runtime.inputs import (
     require_array,
     require_form,
     require_mapping,
+    require_possible,
 )
 from tract_ref.runtime.state import Session
 
@@ -123,10 +124,7 @@ class Plan:
         Raises:
             EvalError: the model has no such symbol.
         """
-        for name in symbols or {}:
-            if name not in self.symbols:
-                listed = ", ".join(sorted(self.symbols)) or "none"
-                raise EvalError(f"no dimension has the symbol {name!r} (symbols: {listed})")
+        require_possible(self.model.scope, symbols or {}, self.symbols)
         return Session(self, dict(symbols or {}))
 
     @cached_property

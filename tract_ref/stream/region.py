@@ -344,7 +344,7 @@ def source_region(rate: Fraction, end: int | None, length: Dim, symbol: str) -> 
 
     Args:
         rate: frames per source frame.
-        end: the stream length where it is known.
+        end: the largest stream length that is possible, None where there is none.
         length: batch length of the input.
         symbol: the stream symbol.
     """
@@ -384,6 +384,7 @@ def joined_regions(
     symbol: str,
     slow: Count,
     end: int | None,
+    longest: int | None = None,
 ) -> AxisRegion:
     """Return the region of what an op makes, from those of the inputs that stream.
 
@@ -396,10 +397,11 @@ def joined_regions(
         symbol: the stream symbol.
         slow: the smallest stream length that is possible after s source frames.
         end: the stream length where it is known.
+        longest: the largest stream length that is possible, None where there is no end.
     """
     given = list(parts)
     if end is None:
-        cap, settled, total = _certain(length, symbol, slow)
+        cap, settled, total = _certain(length, symbol, slow, longest)
     else:
         total = max(0, evaluate(length, {symbol: end}))
         cap, settled = Count.constant(total), 0
@@ -432,11 +434,16 @@ def joined_regions(
     return AxisRegion((*kept, (complete, Count.constant(total))), complete)
 
 
-def _certain(length: Dim, symbol: str, slow: Count) -> tuple[Count, int | None, int]:
+def _certain(
+    length: Dim, symbol: str, slow: Count, longest: int | None
+) -> tuple[Count, int | None, int]:
     """Return a length as a count; from when on it cannot change, if ever; what it is then."""
     cap = _without_falls(count_of(length, symbol, slow).greatest(Count.constant(0)))
     if not isinstance(length, TDim):
         return cap, 0, max(0, length)
+    if longest is not None:
+        total = max(0, evaluate(length, {symbol: longest}))
+        return cap, cap.reaches(total), total
     # A clause without a growing ramp bounds the length for all times.
     bounds = [
         max(max(each.offsets) for each in clause)
