@@ -3,8 +3,10 @@
 After every push each wire holds as many frames as its region says in closed form; joined, the
 outputs are the batch bit for bit. By perturbation: what an op reads of its inputs covers what a
 change of one input frame moves, and after the first frames of a stream no output frame was given
-that a continuation moves (never larger), while the next one is moved by some (the largest). It is
-not where it depends on no input at all (spec/pulse.md 9.4).
+that a continuation moves (never larger). The largest is asked twice: of every op, end discovered
+and announced (`node_counts`), and of the outputs, end discovered, where values hide nothing
+(`Problem.loose`): there the next frame is moved by some continuation, unless it depends on no input
+at all (spec/pulse.md 9.4).
 """
 
 from __future__ import annotations
@@ -13,22 +15,14 @@ import random
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from math import lcm
 
 import numpy as np
 
 from tract_ref.approx import Array, compare
-from tract_ref.dim import evaluate
 from tract_ref.errors import Refused
-from tract_ref.ir.model import Const, Node, Outlet, Source
-from tract_ref.ir.op import Turn
-from tract_ref.ops.deconv import Deconv
+from tract_ref.ir.model import Node, Outlet, Source
 from tract_ref.passes.pulsify_v2 import Increments, increments
-from tract_ref.runtime.frame import evaluate_node
-from tract_ref.runtime.inputs import least_length
-from tract_ref.runtime.reach import Reach, RegionPlan
-from tract_ref.stream.region import AxisRegion
+from tract_ref.runtime.reach import Reach
 from tract_ref_suites.checks.failure import (
     CheckFailure,
     require,
@@ -37,6 +31,7 @@ from tract_ref_suites.checks.failure import (
     stage,
     symptom_of,
 )
+from tract_ref_suites.checks.node_counts import nothing_is_held_back
 from tract_ref_suites.checks.perturb import (
     BASES,
     MOODS,
@@ -46,6 +41,13 @@ from tract_ref_suites.checks.perturb import (
     moved_values,
     varied,
     varies,
+)
+from tract_ref_suites.checks.streaming import (
+    Streaming,
+    evaluated,
+    frames_at,
+    held_after,
+    without_zeros,
 )
 from tract_ref_suites.checks.subject import Subject
 from tract_ref_suites.checks.turns import ENDS, End
@@ -62,43 +64,6 @@ _PREFIXES = 3
 _COPIED = 1
 
 
-@dataclass
-class Streaming:
-    """A problem in exact increments.
-
-    Attributes:
-        subject: the problem.
-        model: how it streams.
-    """
-
-    subject: Subject
-    model: Increments
-
-    @cached_property
-    def late(self) -> dict[Outlet, AxisRegion]:
-        """Regions of a stream whose end is discovered."""
-        with stage("pulsify"):
-            return self.model.regions()
-
-    def known(self, length: int) -> dict[Outlet, AxisRegion]:
-        """Return the regions of a stream whose end is announced."""
-        with stage("pulsify"):
-            return self.model.regions(end=length)
-
-    @property
-    def sources(self) -> list[tuple[str, Outlet, RegionPlan | None]]:
-        """Name, wire and plan of every input."""
-        nodes, plans = self.model.batch.nodes, self.model.plans
-        return [(nodes[o.node].name, o, plans.get(o.node)) for o in self.model.batch.inputs]
-
-    @property
-    def outputs(self) -> list[tuple[str, Outlet, int]]:
-        """Name, wire and axis of every output that streams."""
-        batch, streams = self.model.batch, self.model.streams
-        pairs = zip(batch.output_names, batch.outputs, strict=True)
-        return [(name, wire, streams[wire].axis) for name, wire in pairs if wire in streams]
-
-
 def increments_are_exact(problem: Problem) -> None:
     """P12: increments are the batch, and as large as can be; or the refusal is the one stated."""
     subject = Subject(problem)
@@ -110,7 +75,9 @@ def increments_are_exact(problem: Problem) -> None:
     for number, sizes in enumerate(cuts(problem.length, drawn)):
         _check_pushes(streaming, sizes, ENDS[number % len(ENDS)], copied=number == _COPIED)
     _check_reads(streaming, drawn)
-    _check_prefixes(_without_zeros(streaming), drawn)
+    generic = without_zeros(streaming)
+    nothing_is_held_back(generic, drawn)
+    _check_prefixes(generic, drawn)
 
 
 def _streamed(subject: Subject) -> Increments | None:
@@ -231,7 +198,7 @@ def _check_pushes(streaming: Streaming, sizes: tuple[int, ...], end: End, *, cop
 def _check_reads(streaming: Streaming, drawn: random.Random) -> None:
     """Move one frame of every input of every op."""
     model, length = streaming.model, streaming.subject.problem.length
-    values = dict(_values(streaming))
+    values = streaming.values(length)
     for node in model.batch.order():
         plan = model.plans.get(node.id)
         if plan is None or isinstance(node.op, Source):
@@ -239,27 +206,6 @@ def _check_reads(streaming: Streaming, drawn: random.Random) -> None:
         for slot, reach in enumerate(plan.inputs):
             if reach is not None:
                 _check_read(streaming, node, slot, reach, values, drawn, length)
-
-
-def _values(streaming: Streaming) -> dict[Outlet, Array]:
-    """Return the batch value of every wire."""
-    subject = streaming.subject
-    values: dict[Outlet, Array] = {}
-    turn = Turn({SYMBOL: subject.problem.length})
-    for node in streaming.model.batch.order():
-        if isinstance(node.op, Source):
-            values[Outlet(node.id)] = subject.inputs[node.name]
-        elif isinstance(node.op, Const):
-            values[Outlet(node.id)] = node.op.tensor
-        else:
-            results = _evaluated(node, turn, tuple(values[w] for w in node.inputs))
-            values |= {Outlet(node.id, slot): value for slot, value in enumerate(results)}
-    return values
-
-
-def _evaluated(node: Node, turn: Turn, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
-    with stage("run"), np.errstate(all="ignore"):
-        return evaluate_node(node, turn, inputs)
 
 
 def _check_read(
@@ -282,7 +228,7 @@ def _check_read(
     place = (*(slice(None),) * axis, slice(frame, frame + 1))
     moved[place] = moved_values(value, value[place].shape, "drawn", seed=drawn.randrange(99))
     inputs = tuple(moved if i == slot else values[w] for i, w in enumerate(node.inputs))
-    results = _evaluated(node, Turn({SYMBOL: length}), inputs)
+    results = evaluated(node, length, inputs)
     remembers = any(op.state() is not None for op in plan.ops())
     for number, result in enumerate(results):
         for at in moved_frames(result, values[Outlet(node.id, number)], plan.axis):
@@ -294,21 +240,8 @@ def _check_read(
 # What can still move
 
 
-def _without_zeros(streaming: Streaming) -> Streaming:
-    """Return the problem with no zero among its weights, which would hide what they read."""
-    nodes = streaming.subject.model.nodes.values()
-    tensors = [node.op.tensor for node in nodes if isinstance(node.op, Const)]
-    is_full = all(tensor.all() for tensor in tensors if tensor.dtype.kind == "f")
-    if is_full and not any(isinstance(node.op, Deconv) for node in nodes):
-        return streaming
-    subject = Subject(streaming.subject.problem, generic=True)
-    with stage("pulsify"):
-        return Streaming(subject, increments(subject.model, symbol=SYMBOL))
-
-
 def _check_prefixes(streaming: Streaming, drawn: random.Random) -> None:
-    rates = [plan.rate for _, _, plan in streaming.sources if plan is not None]
-    unit = lcm(*(rate.denominator for rate in rates))
+    unit = streaming.unit
     units = range(streaming.subject.problem.length // unit + 1)
     for seen in drawn.sample(units, min(_PREFIXES, len(units))):
         _check_prefix(streaming, seen * unit, unit)
@@ -317,9 +250,9 @@ def _check_prefixes(streaming: Streaming, drawn: random.Random) -> None:
 def _check_prefix(streaming: Streaming, seen: int, unit: int) -> None:
     """Continue a stream after its first `seen` frames in many ways."""
     subject = streaming.subject
-    length = _long_enough(streaming, seen, unit)
+    length = streaming.long_enough((wire for _, wire, _ in streaming.outputs), seen)
     late, known = (
-        (r, _held(streaming, r, seen)) for r in (streaming.late, streaming.known(length))
+        (r, held_after(streaming, r, seen)) for r in (streaming.late, streaming.known(length))
     )
     open_ends = _still_open(streaming, late[1], seen, length)
     for seed in range(BASES):
@@ -355,24 +288,6 @@ class _OpenEnd:
         return not compare(value[self.name][place], batch[self.name][place], approx="exact").within
 
 
-def _long_enough(streaming: Streaming, seen: int, unit: int) -> int:
-    """Return a stream length with all that the next frame of every output reads."""
-    wanted = [streaming.subject.problem.length, seen + unit]
-    for _, wire, _ in streaming.outputs:
-        region = streaming.late[wire]
-        whole = region.reaches(region.at(seen) + 1)
-        wanted += [] if whole is None else [whole]
-    return streaming.subject.admitted(max(wanted))
-
-
-def _total(streaming: Streaming, wire: Outlet, length: int) -> int:
-    return max(0, evaluate(streaming.model.streams[wire].length, {SYMBOL: length}))
-
-
-def _held(streaming: Streaming, regions: Mapping[Outlet, AxisRegion], seen: int) -> dict[str, int]:
-    return {name: regions[wire].at(seen) for name, wire, _ in streaming.outputs}
-
-
 def _still_open(
     streaming: Streaming, held: Mapping[str, int], seen: int, length: int
 ) -> list[_OpenEnd]:
@@ -381,19 +296,14 @@ def _still_open(
     None of a stream so short that some op does not admit it: what holds frames back for its sake
     cannot be run.
     """
-    counts = [
-        least_length(plan.length, SYMBOL, int(seen * plan.rate))
-        for _, _, plan in streaming.sources
-        if plan is not None
-    ]
-    slow = max(streaming.model.batch.scope.smallest(SYMBOL), *counts)
+    slow = streaming.slow(seen)
     if slow < streaming.subject.problem.shortest:
         return []
     return [
         _OpenEnd(name, axis, held[name])
         for name, wire, axis in streaming.outputs
-        if _total(streaming, wire, slow) > held[name]
-        and _total(streaming, wire, length) > held[name]
+        if frames_at(streaming.model.streams[wire].length, slow) > held[name]
+        and frames_at(streaming.model.streams[wire].length, length) > held[name]
     ]
 
 

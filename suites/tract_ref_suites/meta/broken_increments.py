@@ -12,11 +12,13 @@ from typing import Any
 
 from tract_ref.dim import Dim
 from tract_ref.ir.fact import Tensor
-from tract_ref.ir.model import Node
+from tract_ref.ir.model import Node, Outlet, Source
 from tract_ref.ir.op import Op
+from tract_ref.ops.cumulative import CumSum, RunningSum
+from tract_ref.ops.slicing import Slice
 from tract_ref.passes import pulsify_v2
 from tract_ref.runtime.increments import IncrementSession
-from tract_ref.runtime.reach import Reach, RegionPlan
+from tract_ref.runtime.reach import POINTWISE, Increment, Reach, RegionPlan, whole
 from tract_ref.stream import region
 from tract_ref.stream.region import Count
 from tract_ref.stream.tables import REGION_V2
@@ -51,6 +53,65 @@ def waits_for_one_more() -> Break:
         yield
 
 
+@contextmanager
+def reads_one_more(op: type[Op]) -> Break:
+    """Let an op of streams that meet wait for one more frame, though it makes nothing of it."""
+    rule = rule_of(REGION_V2, op)
+
+    def changed(found: Any, node: Node, ctx: Any) -> RegionPlan:
+        plan = rule(found, node, ctx)
+        main = plan.main
+        if main is None:
+            return plan
+
+        def cut(increment: Increment) -> tuple[Op, ...]:
+            return (*main(increment), Slice(plan.axis, 0, increment.frames))
+
+        inputs = tuple(r and replace(r, high=r.high + r.per) for r in plan.inputs)
+        return replace(plan, inputs=inputs, main=cut)
+
+    with REGION_V2.replaced(op, changed):
+        yield
+
+
+@contextmanager
+def exclusive_sums_read_their_own_frame() -> Break:
+    """Let a sum of the frames before a frame wait for that frame as well."""
+    rule = rule_of(REGION_V2, CumSum)
+
+    def changed(found: CumSum, node: Node, ctx: Any) -> RegionPlan:
+        plan = rule(found, node, ctx)
+        if not found.exclusive or found.axis != plan.axis:
+            return plan
+        return replace(plan, inputs=(POINTWISE,), main=whole(RunningSum(found.axis, True, 0)))
+
+    with REGION_V2.replaced(CumSum, changed):
+        yield
+
+
+@contextmanager
+def announcements_ignored() -> Break:
+    """Take no input for complete before the stream is finished, in sessions and in regions."""
+
+    def advance(old: Any) -> Any:
+        def changed(self: IncrementSession, node: Node) -> None:
+            old(self, node)
+            history = self._memory.wires.get(Outlet(node.id))
+            if isinstance(node.op, Source) and history is not None:
+                history.complete &= self._memory.finished
+
+        return changed
+
+    def source(old: Any) -> Any:
+        return lambda rate, end, length, symbol: old(rate, None, length, symbol)
+
+    with (
+        patched(IncrementSession, "_advance_node", advance),
+        patched(pulsify_v2, "source_region", source),
+    ):
+        yield
+
+
 def region_rounds_up() -> Broken:
     """Count in the closed form a last window that has not come whole."""
 
@@ -81,8 +142,10 @@ def lengths_uncapped() -> Break:
         return changed
 
     def certain(old: Any) -> Any:
-        def changed(length: Dim, symbol: str, slow: Count) -> tuple[Count, int | None, int]:
-            cap, settled, total = old(length, symbol, slow)
+        def changed(
+            length: Dim, symbol: str, slow: Count, longest: int | None
+        ) -> tuple[Count, int | None, int]:
+            cap, settled, total = old(length, symbol, slow, longest)
             far = Count.constant(1 << 60)
             return (far, None, 0) if settled is None else (cap, settled, total)
 

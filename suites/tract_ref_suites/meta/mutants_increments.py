@@ -74,6 +74,18 @@ INCREMENT_MUTANTS: dict[str, Mutant] = {
         "state", "an announced end counts as one that was reached",
         bad.complete_when_announced, "P12", *_PAD,
     ),
+    "announcement-ignored": mutant(
+        "state", "an announced end counts only once the stream is finished",
+        bad.announcements_ignored, "P12", *_PAD, *_ENDS,
+    ),
+    "exclusive-sum-waits": mutant(
+        "rule", "the sum of the frames before a frame waits for that frame",
+        bad.exclusive_sums_read_their_own_frame, "P12", "cumulative/CumSum-exclusive",
+    ),
+    "merge-waits-for-one-more": mutant(
+        "rule", "where branches meet, one more frame of each is waited for",
+        lambda: bad.reads_one_more(Add), "P12", "graphs/Dag-whole-pulses", "graphs/Dag-random",
+    ),
     "history-forgotten-early": mutant(
         "state", "the oldest frame of the next window is dropped",
         bad.forgets_too_early, "P12", *_CONV,

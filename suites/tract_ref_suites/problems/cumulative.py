@@ -67,12 +67,15 @@ class CumSumProblem(Streamed):
 
     @property
     def loose(self) -> str:
-        """Why less would do: an exclusive sum does not count its own position."""
-        only = self.on != self.axis and self.exclusive and self.shape[self.on] == 1
+        """Why no sum moves: a position alone is not counted."""
+        alone = self.on != self.axis and self.exclusive and self.shape[self.on] == 1
+        return super().loose or ("the only position is not counted" if alone else "")
+
+    @property
+    def rounds(self) -> str:
+        """Why a smaller delay of fixed pulses would do: a frame does not count itself."""
         late = self.on == self.axis and self.exclusive
-        if only or late:
-            return "the last position is not counted"
-        return super().loose
+        return "the last position is not counted" if late else ""
 
 
 @st.composite
