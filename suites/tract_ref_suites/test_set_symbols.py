@@ -43,7 +43,7 @@ def op_classes() -> list[type[Op]]:
 
 @cache
 def instances() -> dict[type[Op], Op]:
-    """Return one op of each class, out of the hand problems as written and as streamed.
+    """Return one op of each class, out of the hand problems as written and as streamed either way.
 
     Ops whose attributes are all numbers need no problem to be made.
     """
@@ -59,7 +59,15 @@ def instances() -> dict[type[Op], Op]:
             for built in (model, *_streamed(model, problem.pulses)):
                 for node in _nodes(built):
                     found.setdefault(type(node.op), node.op)
+            for op in _of_increments(model, problem.pulses):
+                found.setdefault(type(op), op)
     return found
+
+
+def _of_increments(model: Model, pulses: tuple[int, ...]) -> Iterator[Op]:
+    if pulses:
+        for plan in tract_ref.increments(model, symbol=SYMBOL).plans.values():
+            yield from plan.ops()
 
 
 def _streamed(model: Model, pulses: tuple[int, ...]) -> Iterator[Model]:
